@@ -1,0 +1,3 @@
+//! The `dream` command.
+
+fn main() {}

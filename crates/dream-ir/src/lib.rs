@@ -1,0 +1,1 @@
+//! Documents, queries, judgements, runs, lexical search and measures.

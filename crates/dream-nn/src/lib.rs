@@ -1,0 +1,1 @@
+//! Tensors, operations with forward and backward, optimiser and weight files.

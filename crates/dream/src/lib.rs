@@ -1,0 +1,1 @@
+//! Label-free training of dense retrievers.
