@@ -1,1 +1,5 @@
 //! Tensors, operations with forward and backward, optimiser and weight files.
+
+pub mod error;
+
+pub use error::{Error, Result};

@@ -1,1 +1,5 @@
 //! Label-free training of dense retrievers.
+
+pub mod error;
+
+pub use error::{Error, Result};
