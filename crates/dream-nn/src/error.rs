@@ -14,6 +14,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file could not be written. What stood there before is unchanged.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A file breaks the rules of its own format.
     #[error("{path} is not a valid {format} file: {what}")]
     Malformed {
@@ -32,6 +40,9 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The caller's input cannot be used.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 /// Result of this crate's fallible functions.

@@ -1,0 +1,77 @@
+//! Weight files: safetensors and GGUF, memory-mapped, read as f32 tensors by name.
+//!
+//! Both readers have the same verbs: `open`, `names`, `shape`, `tensor`, `bytes`. Storage may be f32, f16, bf16 or
+//! (GGUF) block-quantised; what comes out is always f32, row-major.
+
+pub mod gguf;
+mod safetensors;
+mod safetensors_write;
+
+use std::fs::File;
+use std::path::Path;
+
+use memmap2::Mmap;
+use rayon::prelude::*;
+
+use crate::{Error, Result};
+
+pub use gguf::{Gguf, MetaArray, MetaValue};
+pub use safetensors::Safetensors;
+pub use safetensors_write::{NamedTensor, write_safetensors};
+
+/// A dense f32 tensor, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Sizes, slowest dimension first; a linear layer is `[out_features, in_features]`.
+    pub shape: Vec<usize>,
+    /// `shape.iter().product()` numbers.
+    pub data: Vec<f32>,
+}
+
+/// Values converted per parallel task: large enough that a task outweighs its scheduling.
+const VALUES_PER_TASK: usize = 1 << 16;
+
+/// Maps a whole file for reading. The path is named in every error.
+fn map_file(path: &Path) -> Result<Mmap> {
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(io)?;
+    if file.metadata().map_err(io)?.is_dir() {
+        return Err(io(std::io::Error::new(
+            std::io::ErrorKind::IsADirectory,
+            "wanted a weight file, found a folder",
+        )));
+    }
+    // SAFETY: the map is only read. Another process that shortens the file while it is mapped would end this one
+    // (SIGBUS), as with every reader that maps model files; our own writers replace files by renaming instead.
+    unsafe { Mmap::map(&file) }.map_err(io)
+}
+
+/// Little-endian f32 bytes to numbers. `bytes.len()` is `4 * out.len()`.
+fn widen_f32(bytes: &[u8], out: &mut [f32]) {
+    widen(bytes, out, f32::from_le_bytes);
+}
+
+/// Little-endian IEEE half precision bytes to f32. `bytes.len()` is `2 * out.len()`.
+fn widen_f16(bytes: &[u8], out: &mut [f32]) {
+    widen(bytes, out, |b| half::f16::from_le_bytes(b).to_f32());
+}
+
+/// Little-endian bfloat16 bytes to f32. `bytes.len()` is `2 * out.len()`.
+fn widen_bf16(bytes: &[u8], out: &mut [f32]) {
+    widen(bytes, out, |b| half::bf16::from_le_bytes(b).to_f32());
+}
+
+fn widen<const N: usize>(bytes: &[u8], out: &mut [f32], convert: impl Fn([u8; N]) -> f32 + Sync) {
+    assert_eq!(bytes.len(), out.len() * N, "caller checks the size");
+    let (values, _) = bytes.as_chunks::<N>();
+    out.par_chunks_mut(VALUES_PER_TASK)
+        .zip(values.par_chunks(VALUES_PER_TASK))
+        .for_each(|(out, values)| {
+            for (o, &b) in out.iter_mut().zip(values) {
+                *o = convert(b);
+            }
+        });
+}
