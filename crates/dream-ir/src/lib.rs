@@ -1,5 +1,45 @@
 //! Documents, queries, judgements, runs, lexical search and measures.
+//!
+//! ```
+//! use dream_ir::{Bm25, Bm25Params, Hit, Measure, Qrels, Run, evaluate};
+//!
+//! let texts = ["Oslo lies in Norway", "Bergen lies in Norway too", "Iron rusts"];
+//! let index = Bm25::of_texts(&texts, Bm25Params::default())?;
+//! let hits = index.search("Where does Oslo lie?", 10);
+//! assert_eq!(hits[0].0, 0);
+//!
+//! let mut run = Run::default();
+//! let hit = |(position, score): (usize, f32)| Hit { document: position.to_string(), score };
+//! run.insert("q1", hits.into_iter().map(hit).collect())?;
+//! let mut qrels = Qrels::default();
+//! qrels.add("q1", "1", 1)?;
+//! let result = evaluate(&qrels, &run, &["RR@10".parse()?])?;
+//! assert_eq!(result.mean(Measure::Rr(10)), Some(0.5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+pub mod analyzer;
+pub mod atomic_write;
+pub mod beir;
+pub mod bm25;
+pub mod corpus;
+mod decompress;
+pub mod document;
 pub mod error;
+pub mod jsonl;
+pub mod lines;
+pub mod measures;
+pub mod pools;
+pub mod qrels;
+pub mod run;
+pub mod training;
 
+pub use bm25::{Bm25, Bm25Params};
+pub use corpus::Corpus;
+pub use document::{Document, Query};
 pub use error::{Error, Result};
+pub use measures::{Evaluation, Measure, evaluate};
+pub use pools::{KnownPassage, Pool, PoolSettings, PoolSource};
+pub use qrels::Qrels;
+pub use run::{Hit, Run};
+pub use training::{TrainingRow, TrainingSet};

@@ -1,0 +1,239 @@
+//! Training rows: a query, the target output that the language model shall write, and the
+//! documents that may help. No relevance label is needed; a known passage is used for pools,
+//! controls and reports only.
+//!
+//! Native line: `{"id", "query", "target", "candidates": [{"id", "title"?, "text"}],
+//! "positive_ids"?: [..]}`. Also read: `_id` or `query_id` for `id`; `answers[0]` for a missing
+//! `target`; `context_id` (a passage of the corpus) for `positive_ids`; `candidate_ids` into the
+//! corpus. Other fields are ignored, a `context` without `context_id` too.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::corpus::Corpus;
+use crate::decompress;
+use crate::document::{Document, DocumentJson, Id};
+use crate::error::{Error, Result};
+use crate::jsonl::read_jsonl;
+
+/// One training example.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrainingRow {
+    /// Name of the row; its line number if the file gives none.
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// What is asked, never blank.
+    pub query: String,
+    /// What the language model shall write, never blank.
+    pub target: String,
+    /// Known passages, may be empty.
+    pub positive_ids: Vec<String>,
+    /// Candidates by id, in the order given; those of `candidates` included.
+    pub candidate_ids: Vec<String>,
+    /// Candidates whose text stands in the row itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Document>,
+}
+
+#[derive(Deserialize)]
+struct RowJson {
+    #[serde(rename = "_id")]
+    underscore_id: Option<Id>,
+    id: Option<Id>,
+    query_id: Option<Id>,
+    query: String,
+    target: Option<String>,
+    answers: Option<Vec<String>>,
+    positive_ids: Option<Vec<Id>>,
+    context_id: Option<Id>,
+    candidate_ids: Option<Vec<Id>>,
+    candidates: Option<Vec<DocumentJson>>,
+}
+
+impl RowJson {
+    fn into_row(self, line: u64) -> Result<TrainingRow, String> {
+        let id = self.underscore_id.or(self.id).or(self.query_id);
+        let id = id.map_or_else(|| line.to_string(), |id| id.0);
+        let answer = || self.answers.and_then(|answers| answers.into_iter().next());
+        let target = self.target.or_else(answer).unwrap_or_default();
+        if target.trim().is_empty() {
+            return Err(format!(
+                "row {id:?} has no target: wanted a non-empty `target` or `answers`"
+            ));
+        }
+        if self.query.trim().is_empty() {
+            return Err(format!("row {id:?} has an empty query"));
+        }
+        let strings = |ids: Vec<Id>| ids.into_iter().map(|id| id.0).collect::<Vec<_>>();
+        let mut positive_ids = self.positive_ids.map(strings).unwrap_or_default();
+        if positive_ids.is_empty() {
+            positive_ids.extend(self.context_id.map(|id| id.0));
+        }
+        let named = |(n, json): (usize, DocumentJson)| json.or_id(|| format!("{id}/{n}"));
+        let candidates = self.candidates.unwrap_or_default().into_iter().enumerate();
+        let candidates: Vec<Document> = candidates.map(named).collect();
+        let mut candidate_ids = self.candidate_ids.map(strings).unwrap_or_default();
+        let mut seen: HashSet<String> = candidate_ids.iter().cloned().collect();
+        for document in &candidates {
+            if seen.insert(document.id.clone()) {
+                candidate_ids.push(document.id.clone());
+            }
+        }
+        Ok(TrainingRow {
+            id,
+            query: self.query,
+            target,
+            positive_ids,
+            candidate_ids,
+            candidates,
+        })
+    }
+}
+
+/// Reads a `train.jsonl`. A row without a target is an error with file and line.
+pub fn read_training_rows(path: impl AsRef<Path>) -> Result<Vec<TrainingRow>> {
+    let mut rows = Vec::new();
+    let mut values = read_jsonl::<RowJson>(path)?;
+    while let Some(json) = values.next() {
+        let row = json?.into_row(values.line());
+        rows.push(row.map_err(|what| values.error(what))?);
+    }
+    Ok(rows)
+}
+
+/// Training rows and the one corpus that all their candidates and known passages live in.
+#[derive(Debug, Clone)]
+pub struct TrainingSet {
+    /// The rows, in file order.
+    pub rows: Vec<TrainingRow>,
+    /// The documents of `corpus.jsonl`, then those that only the rows hold.
+    pub corpus: Corpus,
+}
+
+impl TrainingSet {
+    /// Reads `train.jsonl` and, if there is one, `corpus.jsonl` of a folder.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let rows = read_training_rows(dir.join("train.jsonl"))?;
+        let corpus_path = dir.join("corpus.jsonl");
+        let corpus = match decompress::resolve(&corpus_path) {
+            Ok(path) => Corpus::read(path)?,
+            Err(_) => Corpus::default(),
+        };
+        Self::new(rows, corpus)
+    }
+
+    /// Adds the candidates that stand in the rows to the corpus, and checks that each id that a
+    /// row names is in it. The rows' own copies of the texts are dropped.
+    pub fn new(mut rows: Vec<TrainingRow>, mut corpus: Corpus) -> Result<Self> {
+        for row in &mut rows {
+            for document in std::mem::take(&mut row.candidates) {
+                let added = corpus.add(document);
+                added.map_err(|what| Error::Invalid(format!("row {:?}: {what}", row.id)))?;
+            }
+        }
+        if rows.is_empty() || corpus.is_empty() {
+            let (n_rows, n_documents) = (rows.len(), corpus.len());
+            return Err(Error::Invalid(format!(
+                "a training set needs rows and documents, this one has {n_rows} and {n_documents}"
+            )));
+        }
+        for row in &rows {
+            for id in row.positive_ids.iter().chain(&row.candidate_ids) {
+                if corpus.index_of(id).is_none() {
+                    return Err(Error::Invalid(format!(
+                        "row {:?} names the document {id:?}, which the corpus does not hold",
+                        row.id
+                    )));
+                }
+            }
+        }
+        Ok(Self { rows, corpus })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn open(train: &str, corpus: Option<&str>) -> Result<TrainingSet> {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("train.jsonl"), train).unwrap();
+        if let Some(corpus) = corpus {
+            fs::write(dir.path().join("corpus.jsonl"), corpus).unwrap();
+        }
+        TrainingSet::open(dir.path())
+    }
+
+    const CORPUS: &str = "{\"_id\":\"p0\",\"text\":\"zero\"}\n{\"_id\":\"p1\",\"text\":\"one\"}\n";
+
+    #[test]
+    fn a_native_row_carries_its_candidates_and_needs_no_corpus() {
+        let line = r#"{"id":"r","query":"q","target":"t","positive_ids":["b"],"candidates":
+            [{"id":"a","title":"A","text":"x","score":1.5},{"id":"b","text":"y"},{"text":"z"}]}"#;
+        let set = open(&line.replace('\n', " "), None).unwrap();
+        let row = &set.rows[0];
+        assert_eq!((row.query.as_str(), row.target.as_str()), ("q", "t"));
+        assert_eq!(row.candidate_ids, ["a", "b", "r/2"]);
+        assert_eq!(row.positive_ids, ["b"]);
+        assert!(row.candidates.is_empty());
+        assert_eq!(set.corpus.get("a").unwrap().full_text(), "A x");
+        assert_eq!(set.corpus.len(), 3);
+    }
+
+    #[test]
+    fn answers_stand_in_for_the_target_and_context_id_names_the_known_passage() {
+        let train = concat!(
+            r#"{"_id":"n","query":"q","answers":["first","second"],"context_id":"p1","context":"one"}"#,
+            "\n",
+            r#"{"query":"q","target":"t","title":"T","context":"not in the corpus"}"#,
+        );
+        let set = open(train, Some(CORPUS)).unwrap();
+        assert_eq!(set.rows[0].target, "first");
+        assert_eq!(set.rows[0].positive_ids, ["p1"]);
+        assert_eq!(set.rows[1].id, "2");
+        assert!(set.rows[1].positive_ids.is_empty());
+        assert_eq!(set.corpus.len(), 2);
+    }
+
+    #[test]
+    fn rows_without_target_query_or_known_documents_are_errors_that_name_them() {
+        let error = |train: &str| open(train, Some(CORPUS)).unwrap_err().to_string();
+        let blank = "{\"id\":\"r\",\"query\":\"q\",\"target\":\" \"}";
+        let no_target = format!("\n{blank}\n");
+        assert!(error(&no_target).contains("train.jsonl:2: row \"r\" has no target"));
+        assert!(error("{\"query\":\"q\",\"answers\":[]}").contains("train.jsonl:1: row \"1\""));
+        assert!(error("{\"query\":\"\",\"target\":\"t\"}").contains("empty query"));
+        assert!(error("{\"target\":\"t\"}").contains("query"));
+        let lost = "{\"query\":\"q\",\"target\":\"t\",\"context_id\":\"p9\"}";
+        assert!(error(lost).contains("\"p9\", which the corpus does not hold"));
+        let clash = r#"{"query":"q","target":"t","candidates":[{"id":"p0","text":"other"}]}"#;
+        assert!(error(clash).contains("two different texts"));
+        assert!(error("").contains("needs rows"));
+        assert!(open("{\"query\":\"q\",\"target\":\"t\"}", None).is_err());
+    }
+
+    #[test]
+    fn a_row_is_read_back_as_it_was_written() {
+        let row = TrainingRow {
+            id: "r\t1".into(),
+            query: "what\nis".into(),
+            target: "é".into(),
+            positive_ids: vec!["b".into()],
+            candidate_ids: vec!["x".into(), "b".into()],
+            candidates: vec![Document {
+                id: "b".into(),
+                title: "T".into(),
+                text: "text".into(),
+            }],
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train.jsonl");
+        crate::jsonl::write_jsonl(&path, [&row]).unwrap();
+        assert_eq!(read_training_rows(&path).unwrap(), [row]);
+    }
+}
