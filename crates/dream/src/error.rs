@@ -36,6 +36,17 @@ pub enum Error {
         /// What was wanted, what came.
         what: String,
     },
+    /// The caller asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// Training left the numbers behind.
+    #[error("training diverged at step {step}: {what}")]
+    Diverged {
+        /// The step that was not taken.
+        step: u64,
+        /// Which number, and what it was.
+        what: String,
+    },
     /// The caller's input cannot be used.
     #[error("{0}")]
     Invalid(String),

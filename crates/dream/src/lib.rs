@@ -2,6 +2,15 @@
 
 pub mod error;
 pub mod events;
+pub mod files;
+pub mod heads;
+pub mod injection;
+pub mod llm;
+pub mod model;
+pub mod prompt;
 pub mod report;
+pub mod retriever;
+pub mod tokenizer;
+pub mod train;
 
 pub use error::{Error, Result};

@@ -1,1 +1,4 @@
 //! Integration tests of the crate.
+mod tiny_models;
+mod tokenizer;
+mod tolerance;

@@ -1,0 +1,112 @@
+//! Matrix products: a thin, checked face over the `gemm` crate (AVX-512 where the processor has it).
+
+use crate::matrix::{Matrix, View, ViewMut};
+
+/// Who computes a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// The calling thread alone: inside a parallel loop.
+    One,
+    /// All threads of the current rayon pool.
+    All,
+}
+
+/// `c = scale * a b`, or `c += scale * a b` when `accumulate` is set.
+///
+/// Shapes: `a [m, k]`, `b [k, n]`, `c [m, n]`; any strides for `a` and `b`.
+/// The order of additions depends on the shapes alone, so equal calls give equal bits.
+pub fn gemm(
+    c: ViewMut<'_>,
+    a: View<'_>,
+    b: View<'_>,
+    scale: f32,
+    accumulate: bool,
+    threads: Threads,
+) {
+    assert_eq!(
+        (c.rows, c.cols, a.cols),
+        (a.rows, b.cols, b.rows),
+        "shapes of a product"
+    );
+    let (m, n, k) = (c.rows, c.cols, a.cols);
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(c.data.len() >= (m - 1) * c.row_stride + n);
+    check(a);
+    check(b);
+    let parallelism = match threads {
+        Threads::One => gemm::Parallelism::None,
+        Threads::All => gemm::Parallelism::Rayon(0),
+    };
+    // SAFETY: the three assertions above show that every element addressed by the shapes and
+    // strides lies inside its slice; `c` is borrowed mutably, so it overlaps neither `a` nor `b`.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.data.as_mut_ptr(),
+            1,
+            c.row_stride as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            1.0f32,
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// `a b` as a new matrix, on all threads.
+pub fn product(a: View<'_>, b: View<'_>) -> Matrix {
+    let mut c = Matrix::zeros(a.rows, b.cols);
+    gemm(c.view_mut(), a, b, 1.0, false, Threads::All);
+    c
+}
+
+fn check(view: View<'_>) {
+    if view.rows > 0 && view.cols > 0 {
+        let last = (view.rows - 1) * view.row_stride + (view.cols - 1) * view.col_stride;
+        assert!(last < view.data.len(), "a view reaches beyond its matrix");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{random_matrix, rng};
+
+    #[test]
+    fn products_of_strided_views_equal_three_loops() {
+        let mut rng = rng(1);
+        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (17, 33, 9), (64, 48, 31)] {
+            let a = random_matrix(&mut rng, m, k + 2);
+            let b = random_matrix(&mut rng, n, k);
+            let mut c = Matrix::zeros(m, n);
+            gemm(
+                c.view_mut(),
+                a.view().cols(1..k + 1),
+                b.view().t(),
+                0.5,
+                false,
+                Threads::One,
+            );
+            for i in 0..m {
+                for j in 0..n {
+                    let want: f32 =
+                        (0..k).map(|x| a.row(i)[x + 1] * b.row(j)[x]).sum::<f32>() * 0.5;
+                    assert!((c.row(i)[j] - want).abs() < 1e-4, "{m} {n} {k}: {i} {j}");
+                }
+            }
+        }
+    }
+}

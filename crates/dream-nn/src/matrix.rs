@@ -1,0 +1,191 @@
+//! The one tensor of the engine: a row-major `f32` matrix, and strided views of it for [`crate::gemm`].
+//!
+//! A batch of sequences is a matrix too: the rows of all sequences one after the other,
+//! `[total tokens, hidden_size]`, with the borders kept beside it. Nothing is padded.
+
+use std::ops::Range;
+
+/// A dense row-major matrix, `[rows, cols]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Matrix {
+    rows: usize,
+    cols: usize,
+    data: Vec<f32>,
+}
+
+impl Matrix {
+    /// A matrix of zeros, `[rows, cols]`.
+    pub fn zeros(rows: usize, cols: usize) -> Self {
+        Self {
+            rows,
+            cols,
+            data: vec![0.0; rows * cols],
+        }
+    }
+
+    /// Wraps row-major `data`, whose length must be `rows * cols`.
+    pub fn from_vec(rows: usize, cols: usize, data: Vec<f32>) -> Self {
+        assert_eq!(
+            data.len(),
+            rows * cols,
+            "data does not fill a {rows} x {cols} matrix"
+        );
+        Self { rows, cols, data }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// All values, row by row.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// All values, row by row, to write to.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// Gives up the values.
+    pub fn into_vec(self) -> Vec<f32> {
+        self.data
+    }
+
+    /// One row, `[cols]`.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.data[row * self.cols..(row + 1) * self.cols]
+    }
+
+    /// One row to write to, `[cols]`.
+    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        &mut self.data[row * self.cols..(row + 1) * self.cols]
+    }
+
+    /// A copy of some rows, `[range.len(), cols]`.
+    pub fn rows_copy(&self, range: Range<usize>) -> Self {
+        let data = self.data[range.start * self.cols..range.end * self.cols].to_vec();
+        Self::from_vec(range.len(), self.cols, data)
+    }
+
+    /// `self += other`.
+    pub fn add_assign(&mut self, other: &Self) {
+        assert_eq!((self.rows, self.cols), (other.rows, other.cols));
+        for (a, b) in self.data.iter_mut().zip(&other.data) {
+            *a += b;
+        }
+    }
+
+    /// Multiplies every value.
+    pub fn scale(&mut self, factor: f32) {
+        for a in &mut self.data {
+            *a *= factor;
+        }
+    }
+
+    /// The whole matrix as a view.
+    pub fn view(&self) -> View<'_> {
+        View {
+            data: &self.data,
+            rows: self.rows,
+            cols: self.cols,
+            row_stride: self.cols,
+            col_stride: 1,
+        }
+    }
+
+    /// The whole matrix as a view to write to.
+    pub fn view_mut(&mut self) -> ViewMut<'_> {
+        ViewMut {
+            rows: self.rows,
+            cols: self.cols,
+            row_stride: self.cols,
+            data: &mut self.data,
+        }
+    }
+}
+
+/// A strided, read-only look at a matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) col_stride: usize,
+}
+
+impl<'a> View<'a> {
+    /// Row-major values without a matrix around them, `[rows, cols]`.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        assert!(data.len() >= rows * cols);
+        View {
+            data,
+            rows,
+            cols,
+            row_stride: cols,
+            col_stride: 1,
+        }
+    }
+
+    /// Transposed, without moving anything.
+    pub fn t(self) -> Self {
+        View {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// Only some rows.
+    pub fn rows(self, range: Range<usize>) -> Self {
+        assert!(range.end <= self.rows);
+        let data = &self.data[(range.start * self.row_stride).min(self.data.len())..];
+        View {
+            data,
+            rows: range.len(),
+            ..self
+        }
+    }
+
+    /// Only some columns.
+    pub fn cols(self, range: Range<usize>) -> Self {
+        assert!(range.end <= self.cols);
+        let data = &self.data[(range.start * self.col_stride).min(self.data.len())..];
+        View {
+            data,
+            cols: range.len(),
+            ..self
+        }
+    }
+}
+
+/// A strided look at a matrix, to write to; columns are contiguous.
+#[derive(Debug)]
+pub struct ViewMut<'a> {
+    pub(crate) data: &'a mut [f32],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) row_stride: usize,
+}
+
+impl<'a> ViewMut<'a> {
+    /// Row-major values without a matrix around them, `[rows, cols]`, rows `row_stride` apart.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(rows == 0 || data.len() >= (rows - 1) * row_stride + cols);
+        ViewMut {
+            data,
+            rows,
+            cols,
+            row_stride,
+        }
+    }
+}

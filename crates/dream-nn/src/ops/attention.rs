@@ -1,0 +1,466 @@
+//! Grouped-query causal attention: the one place where queries read keys and values.
+//!
+//! Sequences of a batch stand one after the other as row ranges (*segments*). All segments may also
+//! read a shared constant *prefix* of keys and values. Logits are computed in blocks of rows and
+//! dropped again: nothing of size `[heads, rows, keys]` is ever stored, and the backward pass
+//! computes them anew.
+//!
+//! What a row makes of its logits is a [`KeyReader`]: plain softmax, softmax that also records what
+//! it saw (head scoring), or attention whose document shares come from outside (injection).
+
+use super::elementwise::{axpy, scale, softmax, softmax_backward};
+use crate::gemm::{Threads, gemm};
+use crate::matrix::{Matrix, View, ViewMut};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Rows of logits a thread holds at a time.
+const BLOCK: usize = 64;
+
+/// Sizes of the heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key and value heads; query head `h` reads number `h * n_kv_heads / n_heads`.
+    pub n_kv_heads: usize,
+    /// Values a head.
+    pub head_dim: usize,
+}
+
+impl Heads {
+    fn query(&self, head: usize) -> Range<usize> {
+        head * self.head_dim..(head + 1) * self.head_dim
+    }
+
+    fn key(&self, head: usize) -> Range<usize> {
+        self.query(head * self.n_kv_heads / self.n_heads)
+    }
+
+    fn logit_scale(&self) -> f32 {
+        1.0 / (self.head_dim as f32).sqrt()
+    }
+}
+
+/// Keys and values of some tokens, after RoPE; both `[tokens, n_kv_heads * head_dim]`.
+#[derive(Clone, Debug, Default)]
+pub struct KeyValues {
+    /// Keys.
+    pub k: Matrix,
+    /// Values.
+    pub v: Matrix,
+}
+
+/// Queries, keys and values of a batch of segments.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Sizes.
+    pub heads: Heads,
+    /// Number of the layer, handed on to the reader.
+    pub layer: usize,
+    /// Row ranges of the sequences, in order, covering all rows.
+    pub segments: &'a [Range<usize>],
+    /// Constant keys and values that every row sees before its own segment's.
+    pub prefix: Option<&'a KeyValues>,
+    /// `[rows, n_heads * head_dim]`, after RoPE.
+    pub q: &'a Matrix,
+    /// Own keys and values, `[rows, n_kv_heads * head_dim]`.
+    pub own: &'a KeyValues,
+}
+
+/// One row of one head of one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowAt {
+    /// Layer.
+    pub layer: usize,
+    /// Query head.
+    pub head: usize,
+    /// Segment of the batch.
+    pub segment: usize,
+    /// Row within the segment, from 0.
+    pub row: usize,
+}
+
+/// What a row makes of its logits.
+///
+/// Logits are scaled, and cover the visible keys only: first the prefix, then the row's own segment
+/// up to and including itself. Called from several threads, in no order.
+pub trait KeyReader: Sync {
+    /// What a block of rows of one head gathers; `()` for nothing.
+    type Record: Default + Send;
+
+    /// Turns logits into attention weights, in place.
+    fn probabilities(&self, at: RowAt, logits: &mut [f32], record: &mut Self::Record);
+
+    /// Turns `d_p`, the gradient of the attention weights, into the gradient of the logits, in place.
+    fn d_logits(&self, at: RowAt, read: &Read<'_>, d_p: &mut [f32], record: &mut Self::Record);
+}
+
+/// What [`KeyReader::d_logits`] may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a> {
+    /// The row's logits.
+    pub logits: &'a [f32],
+    /// The weights that [`KeyReader::probabilities`] made of them.
+    pub p: &'a [f32],
+}
+
+/// A record and the head and segment it belongs to.
+#[derive(Clone, Debug)]
+pub struct Recorded<T> {
+    /// Layer.
+    pub layer: usize,
+    /// Query head.
+    pub head: usize,
+    /// Segment of the batch.
+    pub segment: usize,
+    /// What the reader gathered.
+    pub record: T,
+}
+
+/// Ordinary attention: the softmax of the logits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainReader;
+
+impl KeyReader for PlainReader {
+    type Record = ();
+
+    fn probabilities(&self, _: RowAt, logits: &mut [f32], (): &mut ()) {
+        softmax(logits);
+    }
+
+    fn d_logits(&self, _: RowAt, read: &Read<'_>, d_p: &mut [f32], (): &mut ()) {
+        softmax_backward(read.p, d_p);
+    }
+}
+
+/// Gradients of a batch's own queries, keys and values.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    /// `[rows, n_heads * head_dim]`
+    pub d_q: Matrix,
+    /// `[rows, n_kv_heads * head_dim]`
+    pub d_k: Matrix,
+    /// `[rows, n_kv_heads * head_dim]`
+    pub d_v: Matrix,
+}
+
+/// Forward: the heads' outputs side by side, `[rows, n_heads * head_dim]`, and what the reader
+/// recorded, in an order that depends on the shapes alone.
+pub fn forward<R: KeyReader>(input: &Input<'_>, reader: &R) -> (Matrix, Vec<Recorded<R::Record>>) {
+    let dim = input.heads.head_dim;
+    let mut out = Matrix::zeros(input.q.rows(), input.heads.n_heads * dim);
+    let blocks: Vec<_> = input
+        .blocks()
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|block| {
+            let mut record = R::Record::default();
+            let mut p = block.logits(input);
+            for row in 0..block.rows.len() {
+                let visible = block.visible(input, row);
+                let logits = &mut p.row_mut(row)[..];
+                reader.probabilities(block.at(input, row), &mut logits[..visible], &mut record);
+                logits[visible..].fill(0.0);
+            }
+            let mut y = Matrix::zeros(block.rows.len(), dim);
+            for (columns, values) in block.values(input) {
+                gemm(
+                    y.view_mut(),
+                    p.view().cols(columns),
+                    values,
+                    1.0,
+                    true,
+                    Threads::One,
+                );
+            }
+            (block, y, record)
+        })
+        .collect();
+    let mut records = Vec::with_capacity(blocks.len());
+    for (block, y, record) in blocks {
+        let columns = input.heads.query(block.head);
+        for (i, row) in block.rows.clone().enumerate() {
+            out.row_mut(row)[columns.clone()].copy_from_slice(y.row(i));
+        }
+        records.push(block.recorded(input, record));
+    }
+    (out, records)
+}
+
+/// Backward, given `d_out [rows, n_heads * head_dim]`. The prefix is constant and has no gradient.
+pub fn backward<R: KeyReader>(
+    input: &Input<'_>,
+    reader: &R,
+    d_out: &Matrix,
+) -> (Gradients, Vec<Recorded<R::Record>>) {
+    let Heads {
+        n_heads,
+        n_kv_heads,
+        head_dim,
+    } = input.heads;
+    let rows = input.q.rows();
+    let mut gradients = Gradients {
+        d_q: Matrix::zeros(rows, n_heads * head_dim),
+        d_k: Matrix::zeros(rows, n_kv_heads * head_dim),
+        d_v: Matrix::zeros(rows, n_kv_heads * head_dim),
+    };
+    let tasks: Vec<(usize, usize)> = (0..input.segments.len())
+        .flat_map(|segment| (0..n_heads).map(move |head| (segment, head)))
+        .collect();
+    let results: Vec<_> = tasks
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|(segment, head)| backward_head(input, reader, d_out, segment, head))
+        .collect();
+    let mut records = Vec::with_capacity(results.len());
+    for result in results {
+        let (query, key) = (input.heads.query(result.head), input.heads.key(result.head));
+        for (i, row) in input.segments[result.segment].clone().enumerate() {
+            gradients.d_q.row_mut(row)[query.clone()].copy_from_slice(result.d_q.row(i));
+            axpy(
+                &mut gradients.d_k.row_mut(row)[key.clone()],
+                1.0,
+                result.d_k.row(i),
+            );
+            axpy(
+                &mut gradients.d_v.row_mut(row)[key.clone()],
+                1.0,
+                result.d_v.row(i),
+            );
+        }
+        let HeadBackward {
+            segment,
+            head,
+            record,
+            ..
+        } = result;
+        records.push(Recorded {
+            layer: input.layer,
+            head,
+            segment,
+            record,
+        });
+    }
+    (gradients, records)
+}
+
+/// Gradients of one head of one segment; matrices are `[segment rows, head_dim]`.
+struct HeadBackward<T> {
+    segment: usize,
+    head: usize,
+    d_q: Matrix,
+    d_k: Matrix,
+    d_v: Matrix,
+    record: T,
+}
+
+fn backward_head<R: KeyReader>(
+    input: &Input<'_>,
+    reader: &R,
+    d_out: &Matrix,
+    segment: usize,
+    head: usize,
+) -> HeadBackward<R::Record> {
+    let dim = input.heads.head_dim;
+    let rows = input.segments[segment].clone();
+    let zeros = || Matrix::zeros(rows.len(), dim);
+    let (mut d_q, mut d_k, mut d_v) = (zeros(), zeros(), zeros());
+    let mut record = R::Record::default();
+    let prefix_len = input.prefix_len();
+    let mut forward_record = R::Record::default();
+    for block in segment_blocks(segment, head, &rows) {
+        let logits = block.logits(input);
+        let mut p = logits.clone();
+        let d_y = d_out
+            .view()
+            .rows(block.rows.clone())
+            .cols(input.heads.query(head));
+        let mut d_p = Matrix::zeros(p.rows(), p.cols());
+        for (columns, values) in block.values(input) {
+            let target = columns_mut(&mut d_p, columns);
+            gemm(target, d_y, values.t(), 1.0, false, Threads::One);
+        }
+        for row in 0..block.rows.len() {
+            let visible = block.visible(input, row);
+            let at = block.at(input, row);
+            let weights = &mut p.row_mut(row)[..visible];
+            reader.probabilities(at, weights, &mut forward_record);
+            let read = Read {
+                logits: &logits.row(row)[..visible],
+                p: weights,
+            };
+            reader.d_logits(at, &read, &mut d_p.row_mut(row)[..visible], &mut record);
+            p.row_mut(row)[visible..].fill(0.0);
+            d_p.row_mut(row)[visible..].fill(0.0);
+        }
+        scale(d_p.data_mut(), input.heads.logit_scale());
+        let start = block.rows.start - rows.start;
+        for (columns, keys) in block.keys(input) {
+            let target = &mut d_q.data_mut()[start * dim..];
+            let target = ViewMut::new(target, block.rows.len(), dim, dim);
+            gemm(
+                target,
+                d_p.view().cols(columns),
+                keys,
+                1.0,
+                true,
+                Threads::One,
+            );
+        }
+        let own = prefix_len..p.cols();
+        let seen = own.len();
+        let q = input
+            .q
+            .view()
+            .rows(block.rows.clone())
+            .cols(input.heads.query(head));
+        let d_k_seen = ViewMut::new(d_k.data_mut(), seen, dim, dim);
+        gemm(
+            d_k_seen,
+            d_p.view().cols(own.clone()).t(),
+            q,
+            1.0,
+            true,
+            Threads::One,
+        );
+        let d_v_seen = ViewMut::new(d_v.data_mut(), seen, dim, dim);
+        gemm(
+            d_v_seen,
+            p.view().cols(own).t(),
+            d_y,
+            1.0,
+            true,
+            Threads::One,
+        );
+    }
+    HeadBackward {
+        segment,
+        head,
+        d_q,
+        d_k,
+        d_v,
+        record,
+    }
+}
+
+impl<'a> Input<'a> {
+    fn prefix_len(&self) -> usize {
+        self.prefix.map_or(0, |p| p.k.rows())
+    }
+
+    /// All blocks, heaviest (last rows) first within a head, so that threads end together.
+    fn blocks(&self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        for (segment, rows) in self.segments.iter().enumerate() {
+            for head in 0..self.heads.n_heads {
+                blocks.extend(segment_blocks(segment, head, rows));
+            }
+        }
+        blocks
+    }
+
+    /// Prefix and own part of keys or values, with the columns of the logits they belong to.
+    fn parts(
+        &self,
+        head: usize,
+        own: Range<usize>,
+        pick: impl Fn(&'a KeyValues) -> &'a Matrix,
+    ) -> impl Iterator<Item = (Range<usize>, View<'a>)> {
+        let columns = self.heads.key(head);
+        let prefix_len = self.prefix_len();
+        let prefix = self
+            .prefix
+            .map(|p| (0..prefix_len, pick(p).view().cols(columns.clone())));
+        let own_columns = prefix_len..prefix_len + own.len();
+        let own = (own_columns, pick(self.own).view().rows(own).cols(columns));
+        prefix.into_iter().chain(std::iter::once(own))
+    }
+}
+
+/// Some rows of one head of one segment.
+struct Block {
+    segment: usize,
+    head: usize,
+    /// First row of the segment in the batch.
+    start: usize,
+    /// Rows in the batch.
+    rows: Range<usize>,
+}
+
+fn segment_blocks(segment: usize, head: usize, rows: &Range<usize>) -> impl Iterator<Item = Block> {
+    let Range { start, end } = *rows;
+    (start..end).step_by(BLOCK).map(move |first| Block {
+        segment,
+        head,
+        start,
+        rows: first..(first + BLOCK).min(end),
+    })
+}
+
+impl Block {
+    fn at(&self, input: &Input<'_>, row: usize) -> RowAt {
+        let row = self.rows.start - self.start + row;
+        RowAt {
+            layer: input.layer,
+            head: self.head,
+            segment: self.segment,
+            row,
+        }
+    }
+
+    /// Keys that row number `row` of the block sees.
+    fn visible(&self, input: &Input<'_>, row: usize) -> usize {
+        input.prefix_len() + self.rows.start - self.start + row + 1
+    }
+
+    fn recorded<T>(&self, input: &Input<'_>, record: T) -> Recorded<T> {
+        Recorded {
+            layer: input.layer,
+            head: self.head,
+            segment: self.segment,
+            record,
+        }
+    }
+
+    fn keys<'a>(&self, input: &Input<'a>) -> impl Iterator<Item = (Range<usize>, View<'a>)> {
+        input.parts(self.head, self.start..self.rows.end, |kv| &kv.k)
+    }
+
+    fn values<'a>(&self, input: &Input<'a>) -> impl Iterator<Item = (Range<usize>, View<'a>)> {
+        input.parts(self.head, self.start..self.rows.end, |kv| &kv.v)
+    }
+
+    /// Scaled logits against the prefix and the segment up to the block's end,
+    /// `[block rows, keys]`; not yet masked.
+    fn logits(&self, input: &Input<'_>) -> Matrix {
+        let keys = input.prefix_len() + self.rows.end - self.start;
+        let mut logits = Matrix::zeros(self.rows.len(), keys);
+        let q = input
+            .q
+            .view()
+            .rows(self.rows.clone())
+            .cols(input.heads.query(self.head));
+        for (columns, keys) in self.keys(input) {
+            let target = columns_mut(&mut logits, columns);
+            gemm(
+                target,
+                q,
+                keys.t(),
+                input.heads.logit_scale(),
+                false,
+                Threads::One,
+            );
+        }
+        logits
+    }
+}
+
+fn columns_mut(matrix: &mut Matrix, columns: Range<usize>) -> ViewMut<'_> {
+    let (rows, cols) = (matrix.rows(), matrix.cols());
+    let start = columns.start.min(matrix.data().len());
+    ViewMut::new(&mut matrix.data_mut()[start..], rows, columns.len(), cols)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! A frozen linear layer: forward and input gradient only; its weight never has a gradient.
+
+use crate::gemm::{Threads, gemm};
+use crate::matrix::Matrix;
+
+/// `y = x W^T + b` with constant `W` `[out_features, in_features]` and `b` `[out_features]`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: Matrix,
+    bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    /// Takes the weight `[out_features, in_features]` and, where the model has one, the bias.
+    pub fn new(weight: Matrix, bias: Option<Vec<f32>>) -> Self {
+        assert!(bias.as_ref().is_none_or(|b| b.len() == weight.rows()));
+        Self { weight, bias }
+    }
+
+    /// Size of an input row.
+    pub fn in_features(&self) -> usize {
+        self.weight.cols()
+    }
+
+    /// Size of an output row.
+    pub fn out_features(&self) -> usize {
+        self.weight.rows()
+    }
+
+    /// The frozen weight, `[out_features, in_features]`.
+    pub fn weight(&self) -> &Matrix {
+        &self.weight
+    }
+
+    /// Forward: `x [rows, in_features]` to `[rows, out_features]`.
+    pub fn forward(&self, x: &Matrix) -> Matrix {
+        let mut y = Matrix::zeros(x.rows(), self.out_features());
+        if let Some(bias) = &self.bias {
+            for row in 0..y.rows() {
+                y.row_mut(row).copy_from_slice(bias);
+            }
+        }
+        let accumulate = self.bias.is_some();
+        gemm(
+            y.view_mut(),
+            x.view(),
+            self.weight.view().t(),
+            1.0,
+            accumulate,
+            Threads::All,
+        );
+        y
+    }
+
+    /// Input gradient: `d_x += d_y W`, with `d_y [rows, out_features]`, `d_x [rows, in_features]`.
+    pub fn input_gradient(&self, d_y: &Matrix, d_x: &mut Matrix) {
+        gemm(
+            d_x.view_mut(),
+            d_y.view(),
+            self.weight.view(),
+            1.0,
+            true,
+            Threads::All,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, check_gradient, random_matrix, random_vec, rng};
+
+    #[test]
+    fn input_gradient_equals_differences() {
+        let mut rng = rng(5);
+        let linear = Linear::new(random_matrix(&mut rng, 7, 5), Some(random_vec(&mut rng, 7)));
+        let (x, r) = (random_matrix(&mut rng, 3, 5), random_matrix(&mut rng, 3, 7));
+        let mut gradient = Matrix::zeros(3, 5);
+        linear.input_gradient(&r, &mut gradient);
+        check_gradient(x.data(), gradient.data(), |x| {
+            testing::dot(
+                linear.forward(&Matrix::from_vec(3, 5, x.to_vec())).data(),
+                r.data(),
+            )
+        });
+    }
+}

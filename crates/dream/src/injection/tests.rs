@@ -1,0 +1,168 @@
+//! The row rule against finite differences and against what it must leave alone.
+
+use super::*;
+use crate::heads::HeadId;
+
+const SPANS: [Range<usize>; 3] = [1..4, 5..6, 6..10];
+const KEYS: usize = 13;
+
+/// Largest accepted difference to central differences of `f32` forwards.
+const FINITE_DIFFERENCE: f32 = 2e-3;
+
+fn values(seed: u32, len: usize) -> Vec<f32> {
+    (0..len)
+        .map(|i| ((seed as f32 + 1.7) * (i as f32 + 0.3) * 12.9898).sin() * 1.5)
+        .collect()
+}
+
+fn with<T>(
+    weights: &[f32],
+    budget: Budget,
+    gate: f32,
+    f: impl FnOnce(&Injection<'_>, RowAt) -> T,
+) -> Result<T> {
+    let heads = HeadSet::new(vec![HeadId { layer: 0, head: 0 }])?;
+    let (weights, rows) = ([weights.to_vec()], [0..1]);
+    let (heads, doc_spans) = (&heads, &SPANS[..]);
+    let injection = Injection {
+        heads,
+        doc_spans,
+        weights: &weights,
+        rows: &rows,
+        budget,
+        gate,
+    };
+    Ok(f(
+        &injection,
+        RowAt {
+            layer: 0,
+            head: 0,
+            segment: 0,
+            row: 0,
+        },
+    ))
+}
+
+fn forward(logits: &[f32], weights: &[f32], budget: Budget, gate: f32) -> Result<Vec<f32>> {
+    with(weights, budget, gate, |injection, at| {
+        let mut p = logits.to_vec();
+        injection.probabilities(at, &mut p, &mut InjectionRecord::default());
+        p
+    })
+}
+
+#[test]
+fn gradients_equal_differences_for_every_budget_and_gate() -> Result<()> {
+    let weights = [0.2, 0.7, 0.1];
+    let (logits, r) = (values(1, KEYS), values(2, KEYS));
+    for budget in [Budget::Mass, Budget::One, Budget::Constant(0.4)] {
+        for gate in [1.0, 0.35] {
+            let (d_logits, d_weights) = with(&weights, budget, gate, |injection, at| {
+                let mut p = logits.clone();
+                injection.probabilities(at, &mut p, &mut InjectionRecord::default());
+                let (mut d, mut record) = (r.clone(), InjectionRecord::default());
+                injection.d_logits(
+                    at,
+                    &Read {
+                        logits: &logits,
+                        p: &p,
+                    },
+                    &mut d,
+                    &mut record,
+                );
+                (d, record.d_weights)
+            })?;
+            let loss = |z: &[f32], w: &[f32]| forward(z, w, budget, gate).map(|p| dot(&p, &r));
+            let check = |got: f32, up: f32, down: f32| {
+                let want = (up - down) / 2e-2;
+                assert!(
+                    (got - want).abs() < FINITE_DIFFERENCE,
+                    "{budget} {gate}: {got} {want}"
+                );
+            };
+            for i in 0..KEYS {
+                let moved = |by: f32| {
+                    let mut z = logits.clone();
+                    z[i] += by;
+                    loss(&z, &weights)
+                };
+                check(d_logits[i], moved(1e-2)?, moved(-1e-2)?);
+            }
+            for i in 0..3 {
+                let moved = |by: f32| {
+                    let mut w = weights;
+                    w[i] += by;
+                    loss(&logits, &w)
+                };
+                check(d_weights[i], moved(1e-2)?, moved(-1e-2)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_models_own_distribution_as_weights_changes_nothing() -> Result<()> {
+    let logits = values(3, KEYS);
+    let mut plain = logits.clone();
+    softmax(&mut plain);
+    let mass: Vec<f32> = SPANS
+        .iter()
+        .map(|s| plain[s.clone()].iter().sum())
+        .collect();
+    let total: f32 = mass.iter().sum();
+    let own: Vec<f32> = mass.iter().map(|m| m / total).collect();
+    let injected = forward(&logits, &own, Budget::Mass, 1.0)?;
+    for (a, b) in injected.iter().zip(&plain) {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_sum_to_one_and_documents_get_their_share_of_the_budget() -> Result<()> {
+    let weights = [0.2, 0.7, 0.1];
+    for (budget, documents) in [(Budget::One, 1.0), (Budget::Constant(0.4), 0.4)] {
+        let p = forward(&values(4, KEYS), &weights, budget, 1.0)?;
+        assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        for (span, w) in SPANS.iter().zip(weights) {
+            assert!((p[span.clone()].iter().sum::<f32>() - documents * w).abs() < 1e-6);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn documents_that_get_no_attention_have_finite_gradients() -> Result<()> {
+    let mut logits = values(5, KEYS);
+    logits[5] = -3000.0; // the only token of document 1
+    let finite = with(&[0.2, 0.7, 0.1], Budget::Mass, 1.0, |injection, at| {
+        let mut p = logits.clone();
+        injection.probabilities(at, &mut p, &mut InjectionRecord::default());
+        let (mut d, mut record) = (values(6, KEYS), InjectionRecord::default());
+        injection.d_logits(
+            at,
+            &Read {
+                logits: &logits,
+                p: &p,
+            },
+            &mut d,
+            &mut record,
+        );
+        d.iter().chain(&record.d_weights).all(|v| v.is_finite())
+    })?;
+    assert!(finite);
+    Ok(())
+}
+
+#[test]
+fn budgets_and_rows_round_trip_through_their_text() -> Result<()> {
+    for text in ["mass", "one", "0.5"] {
+        assert_eq!(text.parse::<Budget>()?.to_string(), text);
+    }
+    for text in ["suffix", "target", "query"] {
+        assert_eq!(text.parse::<Rows>()?.to_string(), text);
+    }
+    assert!("1.5".parse::<Budget>().is_err() && "all".parse::<Rows>().is_err());
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! The decoder's way back: to the adapters, and to whatever the attention reader differentiates.
+
+use super::forward::LayerTape;
+use super::{Decoder, Pass, Tape};
+use crate::model::lora::{LoraGradients, Module};
+use dream_nn::Matrix;
+use dream_nn::ops::attention::{self, KeyReader, Recorded};
+use dream_nn::ops::rope::Rope;
+use dream_nn::ops::{rms_norm, swiglu};
+
+/// The part of a backward pass that is the same in every layer.
+struct Way<'a, 'p, R> {
+    decoder: &'a Decoder,
+    pass: &'a Pass<'p, R>,
+    rope: Rope,
+    row_keys: Vec<u64>,
+    gradients: Option<&'a mut LoraGradients>,
+}
+
+impl Decoder {
+    /// Goes back from `d_hidden [rows, hidden_size]`, the gradient of the final hidden states, down
+    /// to the tape's lowest layer. Adds the adapters' gradients to `gradients` and returns what the
+    /// reader gathered, layer by layer from the top.
+    pub fn backward<R: KeyReader>(
+        &self,
+        pass: &Pass<'_, R>,
+        tape: Tape,
+        d_hidden: &Matrix,
+        gradients: Option<&mut LoraGradients>,
+    ) -> Vec<Recorded<R::Record>> {
+        assert!(
+            pass.lora.is_none() || gradients.is_some(),
+            "the way back through adapters collects their gradients. This is a bug."
+        );
+        let mut way = Way {
+            decoder: self,
+            pass,
+            rope: Rope::new(&self.inverse_frequencies, &pass.batch.positions),
+            row_keys: pass.row_keys(),
+            gradients,
+        };
+        let mut d_x = Matrix::zeros(d_hidden.rows(), d_hidden.cols());
+        let eps = self.config.rms_norm_eps;
+        rms_norm::backward(
+            tape.x.data(),
+            &self.norm,
+            eps,
+            d_hidden.data(),
+            d_x.data_mut(),
+        );
+        let mut records = Vec::new();
+        for (i, saved) in tape.layers.into_iter().enumerate().rev() {
+            let lowest = i == 0;
+            records.extend(way.layer(tape.from_layer + i, saved, &mut d_x, lowest));
+        }
+        records
+    }
+}
+
+impl<R: KeyReader> Way<'_, '_, R> {
+    /// One layer back: `d_x` comes as the gradient of the layer's output and leaves as that of its
+    /// input (in the lowest layer nobody asks for it, so it is left unfinished).
+    fn layer(
+        &mut self,
+        number: usize,
+        saved: LayerTape,
+        d_x: &mut Matrix,
+        lowest: bool,
+    ) -> Vec<Recorded<R::Record>> {
+        let LayerTape {
+            x_in,
+            before_qk_norm,
+            q,
+            own,
+            attended,
+            x_mid,
+            mut gate,
+            mut up,
+        } = saved;
+        let layer = &self.decoder.layers[number];
+        let eps = self.decoder.config.rms_norm_eps;
+
+        // feed-forward: x = x_mid + down(silu(gate) * up)
+        let mut activation = Matrix::zeros(gate.rows(), gate.cols());
+        swiglu::forward(gate.data(), up.data(), activation.data_mut());
+        let mut d_activation = Matrix::zeros(gate.rows(), gate.cols());
+        self.linear(
+            number,
+            Module::DownProj,
+            &activation,
+            d_x,
+            &mut d_activation,
+        );
+        swiglu::backward(gate.data_mut(), up.data_mut(), d_activation.data());
+        let normed = self.decoder.normed(&x_mid, &layer.post_attention_layernorm);
+        let mut d_normed = Matrix::zeros(normed.rows(), normed.cols());
+        self.linear(number, Module::GateProj, &normed, &gate, &mut d_normed);
+        self.linear(number, Module::UpProj, &normed, &up, &mut d_normed);
+        let norm = &layer.post_attention_layernorm;
+        rms_norm::backward(x_mid.data(), norm, eps, d_normed.data(), d_x.data_mut());
+
+        // attention: x_mid = x_in + o(attend(q, k, v))
+        let mut d_attended = Matrix::zeros(attended.rows(), attended.cols());
+        self.linear(number, Module::OProj, &attended, d_x, &mut d_attended);
+        let input = self.decoder.attention_input(number, &q, &own, self.pass);
+        let (mut d, records) = attention::backward(&input, self.pass.reader, &d_attended);
+        if lowest && self.gradients.is_none() {
+            return records;
+        }
+        self.rope.backward(d.d_q.data_mut());
+        self.rope.backward(d.d_k.data_mut());
+        if let (Some((raw_q, raw_k)), Some(q_norm), Some(k_norm)) =
+            (&before_qk_norm, &layer.q_norm, &layer.k_norm)
+        {
+            d.d_q = head_norm_backward(raw_q, q_norm, eps, &d.d_q);
+            d.d_k = head_norm_backward(raw_k, k_norm, eps, &d.d_k);
+        }
+        let normed = self.decoder.normed(&x_in, &layer.input_layernorm);
+        d_normed.data_mut().fill(0.0);
+        self.linear(number, Module::QProj, &normed, &d.d_q, &mut d_normed);
+        self.linear(number, Module::KProj, &normed, &d.d_k, &mut d_normed);
+        self.linear(number, Module::VProj, &normed, &d.d_v, &mut d_normed);
+        if !lowest {
+            let norm = &layer.input_layernorm;
+            rms_norm::backward(x_in.data(), norm, eps, d_normed.data(), d_x.data_mut());
+        }
+        records
+    }
+
+    /// A linear layer and its adapter, back: `d_x += dL/dx`, given its input and `d_y`.
+    fn linear(
+        &mut self,
+        number: usize,
+        module: Module,
+        x: &Matrix,
+        d_y: &Matrix,
+        d_x: &mut Matrix,
+    ) {
+        self.decoder.layers[number]
+            .linear(module)
+            .input_gradient(d_y, d_x);
+        let gradient = self
+            .gradients
+            .as_mut()
+            .and_then(|g| g.layers[number][module as usize].as_mut());
+        if let (Some(lora), Some(gradient)) = (self.pass.lora(number, module), gradient) {
+            let dropout = self.pass.dropout(number, module, &self.row_keys);
+            lora.backward(x, dropout, d_y, gradient, d_x);
+        }
+    }
+}
+
+fn head_norm_backward(x: &Matrix, weight: &[f32], eps: f32, d_y: &Matrix) -> Matrix {
+    let mut d_x = Matrix::zeros(x.rows(), x.cols());
+    rms_norm::backward(x.data(), weight, eps, d_y.data(), d_x.data_mut());
+    d_x
+}

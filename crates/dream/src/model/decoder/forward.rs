@@ -1,0 +1,295 @@
+//! The decoder's forward pass, with or without a tape for the way back.
+
+use super::{Batch, Decoder, Layer, PrefixCache};
+use crate::model::lora::{LoraAdapter, Module};
+use dream_nn::Matrix;
+use dream_nn::ops::attention::{self, Input, KeyReader, KeyValues, PlainReader, Recorded};
+use dream_nn::ops::lora::{Dropout, Lora, mix};
+use dream_nn::ops::rope::Rope;
+use dream_nn::ops::{embedding, rms_norm, swiglu};
+
+/// What runs through the decoder, and how.
+#[derive(Debug)]
+pub struct Pass<'a, R> {
+    /// The sequences.
+    pub batch: &'a Batch,
+    /// Documents that every sequence continues.
+    pub prefix: Option<&'a PrefixCache>,
+    /// Adapters, where a retriever runs.
+    pub lora: Option<&'a LoraAdapter>,
+    /// Seed of the adapters' dropout; `None` outside training.
+    pub dropout_seed: Option<u64>,
+    /// What attention rows make of their logits.
+    pub reader: &'a R,
+}
+
+impl<'a> Pass<'a, PlainReader> {
+    /// The plain model over some sequences.
+    pub fn plain(batch: &'a Batch) -> Self {
+        Self {
+            batch,
+            prefix: None,
+            lora: None,
+            dropout_seed: None,
+            reader: &PlainReader,
+        }
+    }
+}
+
+/// What a forward pass gives.
+#[derive(Debug)]
+pub struct Output<T> {
+    /// Hidden states after the final norm, `[rows, hidden_size]`.
+    pub hidden: Matrix,
+    /// What the reader gathered, layer by layer.
+    pub records: Vec<Recorded<T>>,
+}
+
+/// What the backward pass needs of the forward pass, from `from_layer` on.
+#[derive(Debug, Default)]
+pub struct Tape {
+    /// The lowest layer that has to be differentiated.
+    pub from_layer: usize,
+    pub(super) layers: Vec<LayerTape>,
+    /// Input of the final norm, `[rows, hidden_size]`.
+    pub(super) x: Matrix,
+}
+
+impl Tape {
+    /// An empty tape that will record from `from_layer` on.
+    pub fn from_layer(from_layer: usize) -> Self {
+        Self {
+            from_layer,
+            ..Self::default()
+        }
+    }
+}
+
+/// Activations of one layer. Norms, activations and low-rank products are computed anew on the way
+/// back: they are cheap and would double this.
+#[derive(Debug)]
+pub(super) struct LayerTape {
+    /// `[rows, hidden_size]`
+    pub x_in: Matrix,
+    /// Queries and keys before their norms, where the model has such.
+    pub before_qk_norm: Option<(Matrix, Matrix)>,
+    /// `[rows, n_heads * head_dim]`, after RoPE.
+    pub q: Matrix,
+    /// `[rows, n_kv_heads * head_dim]`, keys after RoPE.
+    pub own: KeyValues,
+    /// Attention's output, `[rows, n_heads * head_dim]`.
+    pub attended: Matrix,
+    /// `[rows, hidden_size]`
+    pub x_mid: Matrix,
+    /// `[rows, intermediate_size]`
+    pub gate: Matrix,
+    /// `[rows, intermediate_size]`
+    pub up: Matrix,
+}
+
+impl Decoder {
+    /// Keys and values of a prompt's documents, without gradient and without the last layer's rest.
+    pub fn prefill(&self, ids: &[u32]) -> PrefixCache {
+        let batch = Batch::new([ids], 0);
+        let pass = Pass::plain(&batch);
+        let rope = Rope::new(&self.inverse_frequencies, &batch.positions);
+        let mut x = embedding::forward(&self.embed_tokens, &batch.ids);
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for number in 0..self.layers.len() {
+            let (q, own, _) = self.queries_keys_values(number, &x, &rope, &pass, &[]);
+            if number + 1 < self.layers.len() {
+                let (attended, _) = self.attend(number, &q, &own, &pass);
+                self.finish_layer(number, &mut x, &attended, &pass, &[]);
+            }
+            layers.push(own);
+        }
+        PrefixCache {
+            len: ids.len(),
+            layers,
+        }
+    }
+
+    /// Runs a pass; fills `tape` if there will be a way back.
+    pub fn forward<R: KeyReader>(
+        &self,
+        pass: &Pass<'_, R>,
+        mut tape: Option<&mut Tape>,
+    ) -> Output<R::Record> {
+        let rope = Rope::new(&self.inverse_frequencies, &pass.batch.positions);
+        let row_keys = pass.row_keys();
+        let mut x = embedding::forward(&self.embed_tokens, &pass.batch.ids);
+        let mut records = Vec::new();
+        for number in 0..self.layers.len() {
+            let (q, own, before_qk_norm) =
+                self.queries_keys_values(number, &x, &rope, pass, &row_keys);
+            let (attended, recorded) = self.attend(number, &q, &own, pass);
+            records.extend(recorded);
+            let tape = tape.as_deref_mut().filter(|tape| number >= tape.from_layer);
+            let x_in = tape.is_some().then(|| x.clone());
+            let rest = self.finish_layer(number, &mut x, &attended, pass, &row_keys);
+            if let (Some(tape), Some(x_in)) = (tape, x_in) {
+                let FeedForward { x_mid, gate, up } = rest;
+                let saved = LayerTape {
+                    x_in,
+                    before_qk_norm,
+                    q,
+                    own,
+                    attended,
+                    x_mid,
+                    gate,
+                    up,
+                };
+                tape.layers.push(saved);
+            }
+        }
+        let mut hidden = Matrix::zeros(x.rows(), x.cols());
+        rms_norm::forward(
+            x.data(),
+            &self.norm,
+            self.config.rms_norm_eps,
+            hidden.data_mut(),
+        );
+        if let Some(tape) = tape {
+            tape.x = x;
+        }
+        Output { hidden, records }
+    }
+
+    /// Queries, own keys and values of a layer, after RoPE; and, where the model norms queries and
+    /// keys, what they were before.
+    fn queries_keys_values<R>(
+        &self,
+        number: usize,
+        x: &Matrix,
+        rope: &Rope,
+        pass: &Pass<'_, R>,
+        row_keys: &[u64],
+    ) -> (Matrix, KeyValues, Option<(Matrix, Matrix)>) {
+        let layer = &self.layers[number];
+        let normed = self.normed(x, &layer.input_layernorm);
+        let project = |module| pass.linear(number, layer, module, &normed, row_keys);
+        let (mut q, mut k) = (project(Module::QProj), project(Module::KProj));
+        let v = project(Module::VProj);
+        let mut before = None;
+        if let (Some(q_norm), Some(k_norm)) = (&layer.q_norm, &layer.k_norm) {
+            let eps = self.config.rms_norm_eps;
+            let (raw_q, raw_k) = (q.clone(), k.clone());
+            rms_norm::forward(raw_q.data(), q_norm, eps, q.data_mut());
+            rms_norm::forward(raw_k.data(), k_norm, eps, k.data_mut());
+            before = Some((raw_q, raw_k));
+        }
+        rope.forward(q.data_mut());
+        rope.forward(k.data_mut());
+        (q, KeyValues { k, v }, before)
+    }
+
+    fn attend<R: KeyReader>(
+        &self,
+        number: usize,
+        q: &Matrix,
+        own: &KeyValues,
+        pass: &Pass<'_, R>,
+    ) -> (Matrix, Vec<Recorded<R::Record>>) {
+        attention::forward(&self.attention_input(number, q, own, pass), pass.reader)
+    }
+
+    pub(super) fn attention_input<'a, R>(
+        &self,
+        number: usize,
+        q: &'a Matrix,
+        own: &'a KeyValues,
+        pass: &'a Pass<'_, R>,
+    ) -> Input<'a> {
+        Input {
+            heads: self.heads(),
+            layer: number,
+            segments: &pass.batch.segments,
+            prefix: pass.prefix.map(|prefix| &prefix.layers[number]),
+            q,
+            own,
+        }
+    }
+
+    /// Output projection and feed-forward part, added to `x`.
+    fn finish_layer<R>(
+        &self,
+        number: usize,
+        x: &mut Matrix,
+        attended: &Matrix,
+        pass: &Pass<'_, R>,
+        row_keys: &[u64],
+    ) -> FeedForward {
+        let layer = &self.layers[number];
+        x.add_assign(&pass.linear(number, layer, Module::OProj, attended, row_keys));
+        let x_mid = x.clone();
+        let normed = self.normed(x, &layer.post_attention_layernorm);
+        let gate = pass.linear(number, layer, Module::GateProj, &normed, row_keys);
+        let up = pass.linear(number, layer, Module::UpProj, &normed, row_keys);
+        let mut activation = Matrix::zeros(gate.rows(), gate.cols());
+        swiglu::forward(gate.data(), up.data(), activation.data_mut());
+        x.add_assign(&pass.linear(number, layer, Module::DownProj, &activation, row_keys));
+        FeedForward { x_mid, gate, up }
+    }
+
+    pub(super) fn normed(&self, x: &Matrix, weight: &[f32]) -> Matrix {
+        let mut y = Matrix::zeros(x.rows(), x.cols());
+        rms_norm::forward(x.data(), weight, self.config.rms_norm_eps, y.data_mut());
+        y
+    }
+}
+
+struct FeedForward {
+    x_mid: Matrix,
+    gate: Matrix,
+    up: Matrix,
+}
+
+impl<R> Pass<'_, R> {
+    /// The rows' names, needed for dropout alone.
+    pub(super) fn row_keys(&self) -> Vec<u64> {
+        let drops = self.dropout_seed.is_some()
+            && self.lora.is_some_and(|lora| lora.config.lora_dropout > 0.0);
+        if drops {
+            self.batch.row_keys()
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn lora(&self, layer: usize, module: Module) -> Option<&Lora> {
+        self.lora
+            .and_then(|lora| lora.layers[layer][module as usize].as_ref())
+    }
+
+    pub(super) fn dropout<'k>(
+        &self,
+        layer: usize,
+        module: Module,
+        row_keys: &'k [u64],
+    ) -> Option<Dropout<'k>> {
+        let rate = self.lora?.config.lora_dropout;
+        let seed = self.dropout_seed?;
+        let place = (layer * Module::ALL.len() + module as usize) as u64;
+        (rate > 0.0).then(|| Dropout {
+            rate,
+            seed: mix(seed ^ mix(place)),
+            row_keys,
+        })
+    }
+
+    /// A linear layer with its adapter.
+    fn linear(
+        &self,
+        number: usize,
+        layer: &Layer,
+        module: Module,
+        x: &Matrix,
+        row_keys: &[u64],
+    ) -> Matrix {
+        let mut y = layer.linear(module).forward(x);
+        if let Some(lora) = self.lora(number, module) {
+            lora.forward(x, self.dropout(number, module, row_keys), &mut y);
+        }
+        y
+    }
+}

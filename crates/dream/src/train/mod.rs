@@ -1,0 +1,3 @@
+//! Training: configuration, batches, objectives, the step, checkpoints.
+
+pub mod objective;

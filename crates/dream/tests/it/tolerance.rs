@@ -1,0 +1,37 @@
+//! How close is equal: each tolerance once, by name.
+
+/// Losses of an `f32` model against an independent `f32` or `f64` one, relative.
+pub const LOSS: f64 = 1e-4;
+/// Gradients likewise, relative to the largest of the vector.
+pub const GRADIENT: f64 = 1e-3;
+/// Hidden states and embeddings, relative to the largest of the vector.
+pub const STATE: f64 = 1e-4;
+
+/// Compares vectors; a failure names the place of the largest difference.
+pub fn assert_close(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), want.len(), "{what}: lengths");
+    let largest = want.iter().fold(1e-6f64, |m, v| m.max(v.abs()));
+    let (at, worst) = got
+        .iter()
+        .zip(want)
+        .map(|(g, w)| (f64::from(*g) - w).abs() / largest)
+        .enumerate()
+        .fold((0, 0.0), |best, (i, d)| {
+            if d > best.1 || d.is_nan() {
+                (i, d)
+            } else {
+                best
+            }
+        });
+    assert!(
+        worst <= tolerance,
+        "{what}: difference {worst:.3e} of the largest value at {at}: got {}, want {}",
+        got[at],
+        want[at]
+    );
+}
+
+/// Compares two numbers, relative.
+pub fn assert_number(what: &str, got: f32, want: f64, tolerance: f64) {
+    assert_close(what, &[got], &[want], tolerance);
+}
