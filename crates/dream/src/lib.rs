@@ -1,9 +1,11 @@
 //! Label-free training of dense retrievers.
 
 pub mod error;
+pub mod evaluate;
 pub mod events;
 pub mod files;
 pub mod heads;
+pub mod index;
 pub mod injection;
 pub mod llm;
 pub mod model;
