@@ -26,6 +26,7 @@ pub mod corpus;
 mod decompress;
 pub mod document;
 pub mod error;
+pub mod facts;
 pub mod jsonl;
 pub mod lines;
 pub mod measures;
