@@ -8,7 +8,8 @@
 //! a_j = exp(z_j - l_group)                   attention within a group, sums to 1
 //! s   = softmax(l)                           the model's own share of each group
 //! B   = 1 - s_other | 1 | c                  document budget: mass, one, constant
-//! c_k = (1 - gate) s_k     + gate B w_k      share of document k
+//! f_k = s_k / (s_k + 1e-12)                  1, except for documents a row does not look at
+//! c_k = (1 - gate) s_k     + gate B w_k f_k  share of document k
 //! c_o = (1 - gate) s_other + gate (1 - B)    share of the other keys
 //! p_j = c_group a_j
 //! ```
@@ -16,13 +17,16 @@
 //! and the way back, with `G` a group's `sum(a_j dL/dp_j)`:
 //!
 //! ```text
-//! dL/dw_k = gate B G_k
-//! dL/ds_k = (1 - gate) G_k,  dL/ds_other = (1 - gate) G_other - [mass] gate (sum(w_k G_k) - G_other)
+//! dL/dw_k = gate B f_k G_k
+//! dL/ds_k = (1 - gate) G_k + gate B w_k f'_k G_k
+//! dL/ds_other = (1 - gate) G_other - [mass] gate (sum(w_k f_k G_k) - G_other)
 //! dL/dl   = s (dL/ds - sum(s dL/ds))
 //! dL/dz_j = a_j (c_group (dL/dp_j - G_group) + dL/dl_group)
 //! ```
 //!
-//! No division by a group's mass anywhere, so documents without attention have finite gradients.
+//! Everything stays finite for documents without attention. `f` is the one departure from the formula:
+//! a row that gives a document less than 1e-12 has no choice of tokens inside it worth keeping, and
+//! scaling such noise up a million million times makes the loss jump (docs/decisions/0003).
 
 use crate::heads::HeadSet;
 use crate::{Error, Result};
@@ -32,6 +36,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
+
+/// A document's own share below which its readout fades out.
+const SHARE_FLOOR: f32 = 1e-12;
 
 /// How much of a row's attention the documents share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -203,14 +210,16 @@ impl KeyReader for Injection<'_> {
             .collect();
         let documents = weights.len();
         record.d_weights.resize(documents, 0.0);
-        axpy(
-            &mut record.d_weights,
-            self.gate * groups.budget,
-            &readout[..documents],
-        );
+        let pull = self.gate * groups.budget;
         let mut d_l: Vec<f32> = readout.iter().map(|g| (1.0 - self.gate) * g).collect();
+        let mut injected = 0.0;
+        for (k, w) in weights.iter().enumerate() {
+            let share = groups.own[k];
+            record.d_weights[k] += pull * fade(share) * readout[k];
+            d_l[k] += pull * w * fade_slope(share) * readout[k];
+            injected += w * fade(share) * readout[k];
+        }
         if self.budget == Budget::Mass {
-            let injected = dot(weights, &readout[..documents]);
             d_l[documents] -= self.gate * (injected - readout[documents]);
         }
         softmax_backward(&groups.own, &mut d_l);
@@ -299,7 +308,10 @@ impl Injection<'_> {
             Budget::One => 1.0,
             Budget::Constant(c) => c,
         };
-        let wanted = self.weights[at.segment].iter().map(|w| budget * w);
+        let wanted = self.weights[at.segment]
+            .iter()
+            .zip(&own)
+            .map(|(w, s)| budget * w * fade(*s));
         let injected = own
             .iter()
             .zip(wanted.chain(std::iter::once(1.0 - budget)))
@@ -312,6 +324,16 @@ impl Injection<'_> {
             budget,
         }
     }
+}
+
+/// `f` of the module's formulas.
+fn fade(share: f32) -> f32 {
+    share / (share + SHARE_FLOOR)
+}
+
+/// Its derivative.
+fn fade_slope(share: f32) -> f32 {
+    SHARE_FLOOR / (share + SHARE_FLOOR).powi(2)
 }
 
 enum KeyRanges {

@@ -1,3 +1,12 @@
 //! Training: configuration, batches, objectives, the step, checkpoints.
 
+pub mod checkpoint;
+pub mod config;
+pub mod data;
 pub mod objective;
+pub mod step;
+pub mod trainer;
+
+pub use config::TrainConfig;
+pub use data::TrainData;
+pub use trainer::{Event, Observer, Outcome, Setup, Trainer};

@@ -1,0 +1,159 @@
+//! Checkpoints: everything a run needs to go on as if it had never stopped.
+//!
+//! `checkpoints/step-000050/` holds the adapter folder (usable as it is by every other command),
+//! `optimizer.safetensors` (AdamW's moments, the temperature) and `state.json`. A checkpoint is
+//! written beside its place and renamed into it, so what has the name is whole.
+
+use crate::files::{read_capped, write_json};
+use crate::retriever::adapter::AdapterFolder;
+use crate::{Error, Result};
+use dream_nn::optim::AdamW;
+use dream_nn::weights::{NamedTensor, Safetensors, write_safetensors};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Checkpoints kept; older ones are removed once a newer one is whole.
+const KEEP: usize = 2;
+
+/// `state.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Steps done.
+    pub step: u64,
+    /// Steps the optimiser has counted.
+    pub optimizer_step: u64,
+    /// Digest of everything that must be the same to go on: configuration, models, data.
+    pub fingerprint: String,
+    /// Seconds of training so far.
+    pub wall_secs: f64,
+    /// Tokens the language model has read so far.
+    pub llm_tokens: u64,
+    /// Version of this program.
+    pub version: String,
+}
+
+/// A checkpoint in memory.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Adapters, settings, standardising layer.
+    pub folder: AdapterFolder,
+    /// Counters.
+    pub state: State,
+    /// Logarithm of the temperature.
+    pub log_temperature: f32,
+    /// First moments, one vector a parameter.
+    pub first_moments: Vec<Vec<f32>>,
+    /// Second moments, one vector a parameter.
+    pub second_moments: Vec<Vec<f32>>,
+}
+
+/// Writes a checkpoint of the optimisers (the temperature's last) and removes old ones; gives its folder.
+pub fn save(
+    run: &Path,
+    folder: &AdapterFolder,
+    state: &State,
+    log_temperature: f32,
+    optimizers: [&AdamW; 2],
+) -> Result<PathBuf> {
+    let all = run.join("checkpoints");
+    fs::create_dir_all(&all).map_err(|e| Error::io(&all, e))?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".writing-")
+        .tempdir_in(&all)
+        .map_err(|e| Error::io(&all, e))?;
+    folder.write(temporary.path())?;
+    let states = optimizers.map(AdamW::state);
+    let first: Vec<&Vec<f32>> = states.iter().flat_map(|(_, first, _)| *first).collect();
+    let second: Vec<&Vec<f32>> = states.iter().flat_map(|(_, _, second)| *second).collect();
+    let shapes: Vec<[usize; 1]> = first.iter().map(|m| [m.len()]).collect();
+    let mut tensors = Vec::new();
+    for (kind, moments) in [("first", &first), ("second", &second)] {
+        for (i, (moment, shape)) in moments.iter().zip(&shapes).enumerate() {
+            tensors.push(NamedTensor {
+                name: format!("{kind}.{i:04}"),
+                shape,
+                data: moment,
+            });
+        }
+    }
+    let log_temperature = [log_temperature];
+    let name = "log_temperature".to_string();
+    tensors.push(NamedTensor {
+        name,
+        shape: &[1],
+        data: &log_temperature,
+    });
+    let path = temporary.path().join("optimizer.safetensors");
+    write_safetensors(&path, &tensors, &std::collections::BTreeMap::new())?;
+    write_json(&temporary.path().join("state.json"), state)?;
+    let place = all.join(format!("step-{:06}", state.step));
+    if place.exists() {
+        fs::remove_dir_all(&place).map_err(|e| Error::io(&place, e))?;
+    }
+    let temporary = temporary.keep();
+    fs::rename(&temporary, &place).map_err(|e| Error::io(&place, e))?;
+    for old in list(run)?.into_iter().rev().skip(KEEP) {
+        fs::remove_dir_all(&old).map_err(|e| Error::io(&old, e))?;
+    }
+    Ok(place)
+}
+
+/// Folders of whole checkpoints, oldest first.
+pub fn list(run: &Path) -> Result<Vec<PathBuf>> {
+    let all = run.join("checkpoints");
+    if !all.exists() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&all).map_err(|e| Error::io(&all, e))? {
+        let path = entry.map_err(|e| Error::io(&all, e))?.path();
+        let named = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .is_some_and(|n| n.starts_with("step-"));
+        if named && path.join("state.json").exists() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Reads the newest checkpoint of a run; `None` if there is none.
+pub fn latest(
+    run: &Path,
+    model: &crate::model::config::DecoderConfig,
+) -> Result<Option<Checkpoint>> {
+    let Some(place) = list(run)?.pop() else {
+        return Ok(None);
+    };
+    let path = place.join("state.json");
+    let state: State =
+        serde_json::from_slice(&read_capped(&path, 1 << 20)?).map_err(|e| Error::Malformed {
+            path,
+            what: e.to_string(),
+        })?;
+    let folder = AdapterFolder::read(&place, model)?;
+    let file = Safetensors::open(&[place.join("optimizer.safetensors")])?;
+    let moments = |kind: &str| {
+        let mut names: Vec<String> = file
+            .names()
+            .filter(|n| n.starts_with(kind))
+            .map(str::to_string)
+            .collect();
+        names.sort();
+        names
+            .iter()
+            .map(|name| Ok(file.tensor(name)?.data))
+            .collect::<Result<Vec<_>>>()
+    };
+    let log_temperature = file.tensor("log_temperature")?.data[0];
+    Ok(Some(Checkpoint {
+        folder,
+        state,
+        log_temperature,
+        first_moments: moments("first.")?,
+        second_moments: moments("second.")?,
+    }))
+}

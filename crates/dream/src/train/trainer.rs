@@ -1,0 +1,601 @@
+//! The training loop: steps, metrics, evaluation, checkpoints, resume.
+//!
+//! The trainer prints nothing; it tells an [`Observer`] what happens and asks it whether to stop.
+//! State is a function of the configuration's seed and the step's number, plus what a checkpoint
+//! holds, so a run that stops after a step and resumes computes the same bits as one that does not.
+
+use super::checkpoint::{self, State};
+use super::config::{TEMPERATURE_RANGE, TrainConfig};
+use super::data::TrainData;
+use super::objective::Objective;
+use super::step::{self, StepResult};
+use crate::evaluate::rank;
+use crate::model::Model;
+use crate::model::lora::LoraAdapter;
+use crate::report::metrics::{EvalRecord, Evaluation, MetricsWriter, Record, StepRecord, Timing};
+use crate::retriever::adapter::{AdapterFolder, Provenance, RetrieverFile};
+use crate::retriever::standardize::Affine;
+use crate::retriever::{Retriever, Role, Standardize, Standardizer};
+use crate::{Error, Result};
+use dream_ir::measures::DEFAULT_MEASURES;
+use dream_ir::{Document, Qrels, Query};
+use dream_nn::ops::lora::mix;
+use dream_nn::optim::{AdamW, AdamWConfig, Parameter, clip_grad_norm};
+use rand::SeedableRng;
+use rand::seq::index;
+use rand_chacha::ChaCha8Rng;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a training tells whoever runs it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A run starts, or goes on at this step.
+    Started {
+        /// Steps done already.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+        /// Numbers that will be trained.
+        trainable: usize,
+    },
+    /// A step was taken.
+    Step(&'a StepRecord),
+    /// An evaluation moves on.
+    Evaluating {
+        /// Texts embedded.
+        done: usize,
+        /// Texts in all.
+        total: usize,
+    },
+    /// An evaluation is done.
+    Evaluated(&'a EvalRecord),
+    /// A checkpoint is whole.
+    Saved(&'a std::path::Path),
+}
+
+/// Hears events and may stop the run; a stop leaves a resumable checkpoint.
+pub trait Observer {
+    /// Called in order, from one thread. `false` asks to stop as soon as possible.
+    fn event(&mut self, event: &Event<'_>) -> bool;
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished,
+    /// The observer stopped it; `--resume` goes on.
+    Stopped,
+}
+
+/// What evaluation searches.
+struct EvalSet<'a> {
+    name: String,
+    documents: Vec<&'a Document>,
+    queries: Vec<(String, String)>,
+    qrels: Qrels,
+}
+
+/// A run in progress.
+pub struct Trainer<'a> {
+    config: &'a TrainConfig,
+    data: &'a TrainData,
+    objective: &'a dyn Objective,
+    retriever: Retriever,
+    optimizer: AdamW,
+    temperature_optimizer: AdamW,
+    log_temperature: f32,
+    step: u64,
+    wall_secs: f64,
+    llm_tokens: u64,
+    fingerprint: String,
+    provenance: Provenance,
+    metrics: MetricsWriter,
+    eval: EvalSet<'a>,
+    started: Instant,
+}
+
+/// What a trainer is made of.
+pub struct Setup<'a> {
+    /// The configuration.
+    pub config: &'a TrainConfig,
+    /// Rows, corpus, pools.
+    pub data: &'a TrainData,
+    /// A BEIR set to evaluate on instead of held-out rows.
+    pub eval_data: Option<&'a dream_ir::beir::Dataset>,
+    /// What is minimised.
+    pub objective: &'a dyn Objective,
+    /// The base of the retriever.
+    pub base: Arc<Model>,
+    /// Go on from the newest checkpoint of the run folder.
+    pub resume: bool,
+}
+
+impl<'a> Trainer<'a> {
+    /// A fresh run, or one that goes on.
+    ///
+    /// # Errors
+    /// The run folder holds another run, or nothing to resume, or a part cannot be read.
+    pub fn new(setup: Setup<'a>) -> Result<Self> {
+        let Setup {
+            config,
+            data,
+            eval_data,
+            objective,
+            base,
+            resume,
+        } = setup;
+        let adapter = LoraAdapter::new(
+            config.retriever.lora.clone(),
+            &base.decoder.config,
+            mix(config.seed),
+        )?;
+        let encoding = config.retriever.encoding.clone();
+        let mut retriever = Retriever {
+            model: base,
+            config: encoding,
+            adapter: Some(adapter),
+            standardizer: None,
+        };
+        let provenance = Provenance {
+            base_model: config.retriever.model.clone(),
+            base_model_digest: retriever.model.digest.clone(),
+            data_digest: data_digest(data),
+            steps: 0,
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        let fingerprint = fingerprint(config, &provenance);
+        let metrics_path = config.output.join("metrics.jsonl");
+        let resumed = if resume {
+            let found = checkpoint::latest(&config.output, &retriever.model.decoder.config)?;
+            let missing = || {
+                Error::Invalid(format!(
+                    "no checkpoint to resume in {}",
+                    config.output.display()
+                ))
+            };
+            Some(found.ok_or_else(missing)?)
+        } else {
+            if metrics_path.exists() {
+                return Err(Error::Invalid(format!(
+                    "{} holds a run already: resume it, or choose another output",
+                    config.output.display()
+                )));
+            }
+            None
+        };
+        let mut state = State {
+            step: 0,
+            optimizer_step: 0,
+            fingerprint: fingerprint.clone(),
+            wall_secs: 0.0,
+            llm_tokens: 0,
+            version: provenance.version.clone(),
+        };
+        let mut log_temperature = config.objective.temperature.ln();
+        let mut moments = None;
+        if let Some(found) = resumed {
+            if found.state.fingerprint != fingerprint {
+                return Err(Error::Invalid(format!(
+                    "the checkpoint in {} was made by another configuration, model or data: \
+                     resume with what it was started with",
+                    config.output.display()
+                )));
+            }
+            retriever.adapter = Some(found.folder.adapter);
+            retriever.standardizer = found.folder.standardizer;
+            log_temperature = found.log_temperature;
+            moments = Some((
+                found.state.optimizer_step,
+                found.first_moments,
+                found.second_moments,
+            ));
+            state = found.state;
+        } else if retriever.config.standardize != Standardize::None {
+            retriever.standardizer = Some(standardizer(
+                &retriever,
+                data,
+                config.retriever.standardize_texts,
+                config.seed,
+            )?);
+        }
+        let lengths = parameter_lengths(&mut retriever);
+        let adamw = AdamWConfig {
+            weight_decay: config.optimizer.weight_decay,
+            ..AdamWConfig::default()
+        };
+        let mut optimizer = AdamW::new(adamw, &lengths);
+        let mut temperature_optimizer = AdamW::new(AdamWConfig::default(), &[1]);
+        if let Some((steps, mut first, mut second)) = moments {
+            // The last pair of moments is the temperature's.
+            let pair = (
+                first.pop().unwrap_or_default(),
+                second.pop().unwrap_or_default(),
+            );
+            temperature_optimizer.restore(steps, vec![pair.0], vec![pair.1])?;
+            optimizer.restore(steps, first, second)?;
+        }
+        let metrics = if resume {
+            MetricsWriter::resume(&metrics_path, state.step)?
+        } else {
+            std::fs::create_dir_all(&config.output).map_err(|e| Error::io(&config.output, e))?;
+            MetricsWriter::create(&metrics_path)?
+        };
+        Ok(Self {
+            eval: eval_set(config, data, eval_data)?,
+            config,
+            data,
+            objective,
+            retriever,
+            optimizer,
+            temperature_optimizer,
+            log_temperature,
+            step: state.step,
+            wall_secs: state.wall_secs,
+            llm_tokens: state.llm_tokens,
+            fingerprint,
+            provenance,
+            metrics,
+            started: Instant::now(),
+        })
+    }
+
+    /// The retriever as it is now.
+    pub fn retriever(&self) -> &Retriever {
+        &self.retriever
+    }
+
+    /// The temperature as it is now.
+    pub fn temperature(&self) -> f32 {
+        self.log_temperature.exp()
+    }
+
+    /// Trains to the end, or until the observer stops it.
+    ///
+    /// # Errors
+    /// A number stopped being one (the last checkpoint stays), or a file could not be written.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let steps = self.config.training.steps;
+        let trainable = parameter_lengths(&mut self.retriever).iter().sum();
+        let mut go_on = observer.event(&Event::Started {
+            step: self.step,
+            steps,
+            trainable,
+        });
+        if self.step == 0 && self.config.eval.at_start && go_on {
+            go_on = self.evaluate(observer)?;
+        }
+        while self.step < steps && go_on {
+            go_on = self.one_step(observer)?;
+            let done = self.step == steps;
+            let every = self.config.eval.every;
+            let due = done || (every > 0 && self.step.is_multiple_of(every));
+            if due && (go_on || done) {
+                go_on = self.evaluate(observer)? && go_on;
+            }
+            if done
+                || !go_on
+                || self
+                    .step
+                    .is_multiple_of(self.config.training.save_every.max(1))
+            {
+                let place = self.save()?;
+                go_on = observer.event(&Event::Saved(&place)) && go_on;
+            }
+        }
+        Ok(if self.step == steps {
+            Outcome::Finished
+        } else {
+            Outcome::Stopped
+        })
+    }
+
+    fn one_step(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        let began = Instant::now();
+        let tokens_before = self.objective.llm_tokens();
+        let batch_size = self.config.training.batch_size;
+        let groups = self.data.step(self.step, batch_size);
+        let dropout_seed = mix(self.config.seed ^ mix(self.step + 1));
+        let StepResult {
+            loss,
+            mut gradients,
+            d_log_temperature,
+            weight_entropy,
+            weight_on_positive,
+        } = step::compute(
+            &self.retriever,
+            self.objective,
+            self.data,
+            &groups,
+            self.temperature(),
+            self.config.training.chunk_tokens,
+            Some(dropout_seed),
+        )?;
+        let number = self.step + 1;
+        let diverged = |what: String| Error::Diverged { step: number, what };
+        if !loss.is_finite() {
+            return Err(diverged(format!("the loss is {loss}")));
+        }
+        let train_layer = self.retriever.config.standardize == Standardize::Trainable;
+        let mut parts = gradients.adapter.parts_mut();
+        if let Some(layer) = gradients.standardizer.as_mut().filter(|_| train_layer) {
+            parts.extend(layer.parts_mut());
+        }
+        let grad_norm = clip_grad_norm(&mut parts, self.config.optimizer.max_grad_norm);
+        if !grad_norm.is_finite() {
+            return Err(diverged(format!("the gradient's norm is {grad_norm}")));
+        }
+        let OptimizerRates { lr, temperature_lr } = self.rates();
+        let grads: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
+        let n_adapter = gradients_len(&self.retriever);
+        let mut parameters: Vec<Parameter<'_>> = trainable(&mut self.retriever)
+            .into_iter()
+            .zip(grads)
+            .enumerate()
+            .map(|(i, (value, grad))| Parameter {
+                value,
+                grad,
+                decay: i < n_adapter,
+            })
+            .collect();
+        self.optimizer.step(lr, &mut parameters);
+        if self.config.objective.learn_temperature {
+            let mut value = [self.log_temperature];
+            let grad = [d_log_temperature];
+            let parameter = Parameter {
+                value: &mut value,
+                grad: &grad,
+                decay: false,
+            };
+            self.temperature_optimizer
+                .step(temperature_lr, &mut [parameter]);
+            let (low, high) = TEMPERATURE_RANGE;
+            self.log_temperature = value[0].clamp(low.ln(), high.ln());
+        }
+        self.step = number;
+        let llm_tokens = self.objective.llm_tokens() - tokens_before;
+        self.llm_tokens += llm_tokens;
+        let record = StepRecord {
+            step: number,
+            queries_seen: number * batch_size as u64,
+            loss,
+            lr,
+            grad_norm,
+            weight_entropy,
+            weight_on_positive,
+            tau: f64::from(self.temperature()),
+            llm_tokens,
+            timing: Timing {
+                wall_secs: self.wall(),
+                tokens_per_sec: Some(llm_tokens as f64 / began.elapsed().as_secs_f64()),
+            },
+        };
+        let record = Record::Step(record);
+        self.metrics.write(&record)?;
+        let Record::Step(record) = record else {
+            unreachable!("made two lines above")
+        };
+        Ok(observer.event(&Event::Step(&record)))
+    }
+
+    /// Evaluates now; `false` if the observer asked to stop meanwhile.
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        let EvalSet {
+            name,
+            documents,
+            queries,
+            qrels,
+        } = &self.eval;
+        let mut progress =
+            |done: usize, total: usize| observer.event(&Event::Evaluating { done, total });
+        let run = match rank(&self.retriever, documents, queries, 100, &mut progress) {
+            Err(Error::Stopped) => return Ok(false),
+            other => other?,
+        };
+        let evaluation = dream_ir::evaluate(qrels, &run, &DEFAULT_MEASURES)?;
+        let measures = evaluation
+            .scores
+            .iter()
+            .map(|s| (s.measure.to_string(), s.mean))
+            .collect();
+        let record = EvalRecord {
+            step: self.step,
+            eval: Evaluation {
+                name: name.clone(),
+                measures,
+            },
+            timing: Timing {
+                wall_secs: self.wall(),
+                tokens_per_sec: None,
+            },
+        };
+        let record = Record::Eval(record);
+        self.metrics.write(&record)?;
+        let Record::Eval(record) = record else {
+            unreachable!("made two lines above")
+        };
+        Ok(observer.event(&Event::Evaluated(&record)))
+    }
+
+    fn save(&mut self) -> Result<PathBuf> {
+        let (optimizer_step, _, _) = self.optimizer.state();
+        let state = State {
+            step: self.step,
+            optimizer_step,
+            fingerprint: self.fingerprint.clone(),
+            wall_secs: self.wall(),
+            llm_tokens: self.llm_tokens,
+            version: self.provenance.version.clone(),
+        };
+        let optimizers = [&self.optimizer, &self.temperature_optimizer];
+        let folder = self.adapter_folder();
+        checkpoint::save(
+            &self.config.output,
+            &folder,
+            &state,
+            self.log_temperature,
+            optimizers,
+        )
+    }
+
+    /// The retriever as it would be saved.
+    pub fn adapter_folder(&self) -> AdapterFolder {
+        AdapterFolder {
+            adapter: self
+                .retriever
+                .adapter
+                .clone()
+                .expect("made in new(). This is a bug."),
+            file: Some(RetrieverFile {
+                retriever: self.retriever.config.clone(),
+                temperature: self.temperature(),
+                provenance: Provenance {
+                    steps: self.step,
+                    ..self.provenance.clone()
+                },
+            }),
+            standardizer: self.retriever.standardizer.clone(),
+        }
+    }
+
+    fn wall(&self) -> f64 {
+        self.wall_secs + self.started.elapsed().as_secs_f64()
+    }
+
+    fn rates(&self) -> OptimizerRates {
+        let optimizer = &self.config.optimizer;
+        // Counted from 1, so that the first step of a warm-up moves.
+        let factor = optimizer.schedule.factor(
+            self.step + 1,
+            optimizer.warmup_steps,
+            self.config.training.steps + 1,
+        );
+        OptimizerRates {
+            lr: optimizer.lr * factor,
+            temperature_lr: self.config.objective.temperature_lr * factor,
+        }
+    }
+}
+
+struct OptimizerRates {
+    lr: f64,
+    temperature_lr: f64,
+}
+
+/// Everything that is trained, in the order of its gradients.
+fn trainable(retriever: &mut Retriever) -> Vec<&mut [f32]> {
+    let train_layer = retriever.config.standardize == Standardize::Trainable;
+    let mut all = Vec::new();
+    if let Some(adapter) = &mut retriever.adapter {
+        all.extend(adapter.parameters_mut());
+    }
+    if let Some(layer) = retriever.standardizer.as_mut().filter(|_| train_layer) {
+        all.extend(layer.parts_mut());
+    }
+    all
+}
+
+fn parameter_lengths(retriever: &mut Retriever) -> Vec<usize> {
+    trainable(retriever).iter().map(|part| part.len()).collect()
+}
+
+/// How many of the trainable parts are LoRA matrices: those that weight decay applies to.
+fn gradients_len(retriever: &Retriever) -> usize {
+    retriever
+        .adapter
+        .as_ref()
+        .map_or(0, |adapter| adapter.parameters().len())
+}
+
+/// The standardising layer from the statistics of unlabelled training queries and documents.
+fn standardizer(
+    retriever: &Retriever,
+    data: &TrainData,
+    texts: usize,
+    seed: u64,
+) -> Result<Standardizer> {
+    let mut rng = ChaCha8Rng::seed_from_u64(mix(seed ^ 0x57a7));
+    let mut pool = |role: Role, n: usize, text: &dyn Fn(usize) -> String| {
+        let drawn = index::sample(&mut rng, n, texts.min(n));
+        let texts = drawn
+            .into_iter()
+            .map(|i| retriever.tokenize(role, &text(i)));
+        let texts = texts.collect::<Result<Vec<_>>>()?;
+        Affine::from_statistics(&retriever.pool(&texts))
+    };
+    let documents = data.set.corpus.documents();
+    Ok(Standardizer {
+        query: pool(Role::Query, data.set.rows.len(), &|i| {
+            data.set.rows[i].query.clone()
+        })?,
+        document: pool(Role::Document, documents.len(), &|i| {
+            documents[i].full_text()
+        })?,
+    })
+}
+
+fn eval_set<'a>(
+    config: &TrainConfig,
+    data: &'a TrainData,
+    eval_data: Option<&'a dream_ir::beir::Dataset>,
+) -> Result<EvalSet<'a>> {
+    let pairs = |queries: &[Query]| {
+        queries
+            .iter()
+            .map(|q| (q.id.clone(), q.text.clone()))
+            .collect::<Vec<_>>()
+    };
+    if let Some(dataset) = eval_data {
+        let folder = config.eval.data.as_ref().and_then(|path| path.file_name());
+        let name = folder.map_or("eval".into(), |name| name.to_string_lossy().into_owned());
+        return Ok(EvalSet {
+            name,
+            documents: dataset.corpus.documents().iter().collect(),
+            queries: pairs(&dataset.queries),
+            qrels: dataset.qrels.clone(),
+        });
+    }
+    let (documents, queries, qrels) = data.heldout_set(config.eval.documents)?;
+    Ok(EvalSet {
+        name: "heldout".into(),
+        documents,
+        queries: pairs(&queries),
+        qrels,
+    })
+}
+
+fn data_digest(data: &TrainData) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut feed = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    for document in data.set.corpus.documents() {
+        for text in [&document.id, &document.title, &document.text] {
+            feed(text);
+        }
+    }
+    for row in data.set.rows.iter().chain(&data.heldout) {
+        for text in [&row.id, &row.query, &row.target] {
+            feed(text);
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Digest of what must be the same for a checkpoint to go on. Where the run is written, how often it
+/// is saved or evaluated, and how much is computed at once may differ.
+fn fingerprint(config: &TrainConfig, provenance: &Provenance) -> String {
+    let mut same = config.clone();
+    same.output = PathBuf::new();
+    same.training.save_every = 0;
+    same.eval.every = 0;
+    same.eval.at_start = false;
+    let text =
+        serde_json::to_string(&(same, &provenance.base_model_digest, &provenance.data_digest))
+            .expect("a configuration prints. This is a bug.");
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
