@@ -30,11 +30,22 @@ pub fn encode<S: AsRef<str> + Sync>(
     role: Role,
     texts: &[S],
 ) -> Result<Matrix> {
-    let tokenized: Result<Vec<Text>> = texts
+    Ok(retriever.embed(&tokenize(retriever, role, texts)?))
+}
+
+/// Tokens of texts of one role, on all threads.
+///
+/// # Errors
+/// A text cannot be tokenised or does not fit the model's context.
+pub fn tokenize<S: AsRef<str> + Sync>(
+    retriever: &Retriever,
+    role: Role,
+    texts: &[S],
+) -> Result<Vec<Text>> {
+    let tokenized = texts
         .par_iter()
-        .map(|text| retriever.tokenize(role, text.as_ref()))
-        .collect();
-    Ok(retriever.embed(&tokenized?))
+        .map(|text| retriever.tokenize(role, text.as_ref()));
+    tokenized.collect()
 }
 
 /// The best `k` of `documents` for each query; a query is an id and a text.

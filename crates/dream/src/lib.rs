@@ -3,6 +3,7 @@
 pub mod error;
 pub mod evaluate;
 pub mod events;
+pub mod explain;
 pub mod files;
 pub mod heads;
 pub mod index;

@@ -42,6 +42,17 @@ impl fmt::Display for Selector {
     }
 }
 
+impl Selector {
+    /// The score in words, for pictures and tables.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ndcg | Self::Random | Self::Bottom => "nDCG@10",
+            Self::Mass => "calibrated attention",
+            Self::Core => "CoRe score",
+        }
+    }
+}
+
 impl FromStr for Selector {
     type Err = Error;
 

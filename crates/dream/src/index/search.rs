@@ -110,23 +110,6 @@ impl<'a> TopK<'a> {
     }
 }
 
-/// The best `k` documents of each query; `queries [queries, dim]`, each shard row-major `[n, dim]`.
-/// A document's position counts through the shards in their order.
-///
-/// # Errors
-/// `k` is 0.
-pub fn search<'a>(
-    queries: &Matrix,
-    shards: impl IntoIterator<Item = &'a [f32]>,
-    k: usize,
-) -> Result<Vec<Vec<Scored>>> {
-    let mut top = TopK::new(queries, k)?;
-    for shard in shards {
-        top.add(shard);
-    }
-    Ok(top.finish())
-}
-
 fn push(heap: &mut BinaryHeap<Reverse<Candidate>>, k: usize, candidate: Candidate) {
     if heap.len() < k {
         heap.push(Reverse(candidate));
@@ -141,6 +124,16 @@ fn push(heap: &mut BinaryHeap<Reverse<Candidate>>, k: usize, candidate: Candidat
 mod tests {
     use super::*;
     use rand::{RngExt, SeedableRng};
+
+    fn search<'a>(
+        queries: &Matrix,
+        shards: impl IntoIterator<Item = &'a [f32]>,
+        k: usize,
+    ) -> Result<Vec<Vec<Scored>>> {
+        let mut top = TopK::new(queries, k)?;
+        shards.into_iter().for_each(|shard| top.add(shard));
+        Ok(top.finish())
+    }
 
     fn random(rows: usize, cols: usize, seed: u64) -> Matrix {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);

@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod objective;
+pub mod run_folder;
 pub mod step;
 pub mod trainer;
 

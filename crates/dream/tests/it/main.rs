@@ -3,3 +3,4 @@ mod smollm2;
 mod tiny_models;
 mod tokenizer;
 mod tolerance;
+mod training;

@@ -1,0 +1,333 @@
+//! Training on a tiny model: gradients of a whole step, determinism, resume.
+
+use crate::tiny_models::fixture;
+use crate::tolerance::GRADIENT;
+use dream::heads::HeadSet;
+use dream::heads::detect::packer;
+use dream::llm::InjectionConfig;
+use dream::model::Model;
+use dream::model::lora::LoraAdapter;
+use dream::prompt::Template;
+use dream::report::metrics::{Record, read_metrics};
+use dream::retriever::standardize::Affine;
+use dream::retriever::{Pooling, Retriever, RetrieverConfig, Standardize, Standardizer};
+use dream::train::objective::{Dream, InfoNce, Objective};
+use dream::train::{
+    Event, Observer, Outcome, Setup, TrainConfig, TrainData, Trainer, checkpoint, step,
+};
+use dream_ir::{Corpus, Document, TrainingRow, TrainingSet};
+use std::path::Path;
+use std::sync::Arc;
+
+fn set() -> TrainingSet {
+    let documents = (0..12).map(|i| Document {
+        id: format!("d{i}"),
+        title: String::new(),
+        text: format!(
+            "town {i} lies by river {} and sells {}",
+            i * 7 % 12,
+            i * 5 % 12
+        ),
+    });
+    let rows = (0..8).map(|i| TrainingRow {
+        id: format!("q{i}"),
+        query: format!("what sells town {i}"),
+        target: format!("{}", i * 5 % 12),
+        positive_ids: vec![format!("d{i}")],
+        candidate_ids: Vec::new(),
+        candidates: Vec::new(),
+    });
+    let corpus = Corpus::new(documents).expect("a corpus");
+    TrainingSet::new(rows.collect(), corpus).expect("a training set")
+}
+
+fn config(output: &Path, objective: &str, extra: &str) -> TrainConfig {
+    let text = format!(
+        "seed = 3\noutput = {output:?}\n[data]\npath = \"unused\"\ncandidates = 4\n\
+         queries_per_pool = 2\nknown_passage = \"include\"\n\
+         [llm]\nmodel = \"tiny\"\nheads = \"0-1,1-2,2-3\"\n\
+         [retriever]\nmodel = \"tiny\"\n[retriever.lora]\nr = 4\n{extra}\n\
+         [objective]\nname = \"{objective}\"\ntemperature = 0.1\nlearn_temperature = true\n\
+         [optimizer]\nlr = 1e-3\nwarmup_steps = 2\n\
+         [training]\nsteps = 10\nbatch_size = 4\nsave_every = 4\n[eval]\nheldout = 2\nevery = 5\n"
+    );
+    TrainConfig::parse(&text, Path::new("test.toml")).expect("the configuration")
+}
+
+fn objective<'a>(model: &'a Model, config: &TrainConfig, template: &'a Template) -> Dream<'a> {
+    let llm = config.llm.as_ref().expect("a language model");
+    let injection = InjectionConfig {
+        heads: llm
+            .heads
+            .as_deref()
+            .unwrap_or_default()
+            .parse::<HeadSet>()
+            .expect("heads"),
+        rows: llm.rows,
+        budget: llm.budget,
+        gate: llm.gate,
+    };
+    Dream::new(model, packer(model, template, 64, 16), injection)
+}
+
+fn tiny() -> Arc<Model> {
+    Arc::new(Model::load(&fixture("tiny-llama")).expect("the fixture model"))
+}
+
+#[test]
+fn gradients_of_a_whole_step_equal_differences_with_and_without_gradient_caching() {
+    let model = tiny();
+    let template = Template::question_answer();
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(folder.path(), "dream", "");
+    let data = TrainData::new(set(), &config.data, 2, 3).expect("data");
+    let dream = objective(&model, &config, &template);
+    let objectives: [&dyn Objective; 2] = [&dream, &InfoNce];
+    for objective in objectives {
+        for (pooling, standardized) in [(Pooling::LastToken, false), (Pooling::Mean, true)] {
+            let mut adapter =
+                LoraAdapter::new(config.retriever.lora.clone(), &model.decoder.config, 5)
+                    .expect("an adapter");
+            for (i, part) in adapter.parameters_mut().into_iter().enumerate() {
+                for (j, v) in part.iter_mut().enumerate() {
+                    *v += ((i * 31 + j * 17) as f32).sin() * 0.05;
+                }
+            }
+            let dim = model.decoder.config.hidden_size;
+            let affine = |by: f32| Affine {
+                scale: (0..dim).map(|i| 1.0 + by * (i as f32).cos()).collect(),
+                shift: (0..dim).map(|i| by * (i as f32).sin()).collect(),
+            };
+            let standardizer = Standardizer {
+                query: affine(0.3),
+                document: affine(-0.2),
+            };
+            let mut retriever = Retriever {
+                model: Arc::clone(&model),
+                config: RetrieverConfig {
+                    pooling,
+                    standardize: if standardized {
+                        Standardize::Trainable
+                    } else {
+                        Standardize::None
+                    },
+                    ..RetrieverConfig::default()
+                },
+                adapter: Some(adapter),
+                standardizer: standardized.then_some(standardizer),
+            };
+            let groups = data.step(0, 4);
+            let compute = |retriever: &Retriever, chunk_tokens: usize, tau: f32| {
+                step::compute(
+                    retriever,
+                    objective,
+                    &data,
+                    &groups,
+                    tau,
+                    chunk_tokens,
+                    None,
+                )
+                .expect("a step")
+            };
+            let whole = compute(&retriever, 100_000, 0.1);
+            let cached = compute(&retriever, 64, 0.1);
+            let gradient: Vec<Vec<f32>> = whole
+                .gradients
+                .adapter
+                .parts()
+                .iter()
+                .map(|p| p.to_vec())
+                .collect();
+            let largest = gradient
+                .iter()
+                .flatten()
+                .fold(0.0f32, |m, v| m.max(v.abs()));
+            for (a, b) in gradient
+                .iter()
+                .flatten()
+                .zip(cached.gradients.adapter.parts().concat())
+            {
+                assert!(
+                    (a - b).abs() <= GRADIENT as f32 * largest,
+                    "gradient caching: {a} {b}"
+                );
+            }
+            // Along the gradient and along single coordinates.
+            let n = gradient.len();
+            for part in [0, 1, n / 2, n - 2, n - 1] {
+                let (at, _) = gradient[part]
+                    .iter()
+                    .enumerate()
+                    .fold(
+                        (0, 0.0f32),
+                        |m, (i, v)| if v.abs() > m.1 { (i, v.abs()) } else { m },
+                    );
+                let mut loss_at = |by: f32| {
+                    retriever
+                        .adapter
+                        .as_mut()
+                        .expect("adapter")
+                        .parameters_mut()[part][at] += by;
+                    let loss = compute(&retriever, 100_000, 0.1).loss;
+                    retriever
+                        .adapter
+                        .as_mut()
+                        .expect("adapter")
+                        .parameters_mut()[part][at] -= by;
+                    loss
+                };
+                let want = (loss_at(5e-3) - loss_at(-5e-3)) / 1e-2;
+                let got = f64::from(gradient[part][at]);
+                assert!(
+                    (want - got).abs() < 0.02 * f64::from(largest).max(want.abs()),
+                    "{pooling:?} part {part}: differences {want}, backward {got}"
+                );
+            }
+            let up = compute(&retriever, 100_000, 0.1 * 0.01f32.exp()).loss;
+            let down = compute(&retriever, 100_000, 0.1 * (-0.01f32).exp()).loss;
+            let want = (up - down) / 0.02;
+            let got = f64::from(whole.d_log_temperature);
+            assert!(
+                (want - got).abs() < 0.02 * want.abs().max(0.01),
+                "temperature: {want} {got}"
+            );
+        }
+    }
+}
+
+/// Stops after some steps.
+struct StopAt(u64);
+
+impl Observer for StopAt {
+    fn event(&mut self, event: &Event<'_>) -> bool {
+        !matches!(event, Event::Step(record) if record.step == self.0)
+    }
+}
+
+fn run(output: &Path, stop_at: u64, resume: bool, extra: &str) -> Outcome {
+    let model = tiny();
+    let template = Template::question_answer();
+    let config = config(output, "dream", extra);
+    let data = TrainData::new(set(), &config.data, 2, config.seed).expect("data");
+    let dream = objective(&model, &config, &template);
+    let setup = Setup {
+        config: &config,
+        data: &data,
+        eval_data: None,
+        objective: &dream,
+        base: Arc::clone(&model),
+        resume,
+    };
+    Trainer::new(setup)
+        .expect("a trainer")
+        .run(&mut StopAt(stop_at))
+        .expect("a run")
+}
+
+fn lines(output: &Path) -> Vec<Record> {
+    let records = read_metrics(&output.join("metrics.jsonl")).expect("metrics");
+    records.into_iter().map(Record::without_timing).collect()
+}
+
+#[test]
+fn ten_steps_equal_five_a_stop_and_five_more_bit_for_bit() {
+    let extra = "lora_dropout = 0.1\n[retriever.encoding]\npooling = \"mean\"\n\
+                 standardize = \"trainable\"\n";
+    let (whole, parts) = (tempfile::tempdir(), tempfile::tempdir());
+    let (whole, parts) = (whole.expect("a folder"), parts.expect("a folder"));
+    assert_eq!(run(whole.path(), u64::MAX, false, extra), Outcome::Finished);
+    assert_eq!(run(parts.path(), 5, false, extra), Outcome::Stopped);
+    assert_eq!(run(parts.path(), u64::MAX, true, extra), Outcome::Finished);
+    let (a, b) = (lines(whole.path()), lines(parts.path()));
+    let steps = |records: &[Record]| -> Vec<Record> {
+        records
+            .iter()
+            .filter(|r| matches!(r, Record::Step(_)))
+            .cloned()
+            .collect()
+    };
+    assert_eq!(steps(&a), steps(&b));
+    let newest = |run: &Path| {
+        checkpoint::list(run)
+            .expect("checkpoints")
+            .pop()
+            .expect("one")
+    };
+    for file in [
+        "adapter_model.safetensors",
+        "optimizer.safetensors",
+        "standardizer.safetensors",
+    ] {
+        let read = |run: &Path| std::fs::read(newest(run).join(file)).expect("a checkpoint file");
+        assert!(read(whole.path()) == read(parts.path()), "{file} differs");
+    }
+}
+
+#[test]
+fn another_configuration_does_not_resume_and_a_run_is_not_overwritten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(folder.path(), 2, false, "");
+    let model = tiny();
+    let template = Template::question_answer();
+    let attempt = |resume: bool, extra: &str| {
+        let config = config(folder.path(), "dream", extra);
+        let data = TrainData::new(set(), &config.data, 2, config.seed).expect("data");
+        let dream = objective(&model, &config, &template);
+        let setup = Setup {
+            config: &config,
+            data: &data,
+            eval_data: None,
+            objective: &dream,
+            base: Arc::clone(&model),
+            resume,
+        };
+        Trainer::new(setup)
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default()
+    };
+    assert!(attempt(true, "lora_alpha = 64").contains("another configuration"));
+    assert!(attempt(false, "").contains("holds a run already"));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint() {
+    struct Broken(std::cell::Cell<u32>);
+    impl Objective for Broken {
+        fn evaluate(
+            &self,
+            group: &dream::train::objective::Group<'_>,
+            weights: &[Vec<f32>],
+        ) -> dream::Result<Vec<dream::train::objective::QueryLoss>> {
+            self.0.set(self.0.get() + 1);
+            let mut losses = InfoNce.evaluate(group, weights)?;
+            if self.0.get() > 10 {
+                losses[0].loss = f32::NAN;
+            }
+            Ok(losses)
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(folder.path(), "infonce", "");
+    let data = TrainData::new(set(), &config.data, 2, config.seed).expect("data");
+    let objective = Broken(0.into());
+    let setup = Setup {
+        config: &config,
+        data: &data,
+        eval_data: None,
+        objective: &objective,
+        base: tiny(),
+        resume: false,
+    };
+    let ended = Trainer::new(setup)
+        .expect("a trainer")
+        .run(&mut StopAt(u64::MAX));
+    let message = ended.err().map(|e| e.to_string()).unwrap_or_default();
+    // Two groups a step: the eleventh is in step 6.
+    assert!(message.contains("diverged at step 6"), "{message}");
+    let newest = checkpoint::list(folder.path())
+        .expect("checkpoints")
+        .pop()
+        .expect("one");
+    assert!(newest.ends_with("step-000004"));
+}
