@@ -25,13 +25,18 @@ impl LineReader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = decompress::resolve(path.as_ref())?;
         let reader = decompress::open(&path)?;
-        Ok(Self {
-            path,
+        Ok(Self::new(path, reader))
+    }
+
+    /// Lines of anything else, such as the standard input; errors call it `name`.
+    pub fn new(name: impl Into<PathBuf>, reader: Box<dyn BufRead + Send>) -> Self {
+        Self {
+            path: name.into(),
             reader,
             buffer: Vec::new(),
             line: 0,
             max_line_bytes: MAX_LINE_BYTES,
-        })
+        }
     }
 
     /// Sets another cap on the length of a line, in bytes.
