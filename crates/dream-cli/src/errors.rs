@@ -39,6 +39,18 @@ pub fn exit_code(error: &anyhow::Error) -> i32 {
     if input_is_at_fault { 2 } else { 1 }
 }
 
+/// The message of an error and of its causes, without what an outer message says already.
+pub fn describe(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 fn of_data(error: &dream_ir::Error) -> bool {
     match error {
         dream_ir::Error::Io { source, .. } => is_absent(source),
@@ -67,6 +79,13 @@ mod tests {
     use super::*;
     use anyhow::Context as _;
     use std::io::{Error as IoError, ErrorKind};
+
+    #[test]
+    fn a_cause_that_the_message_holds_already_is_not_said_twice() {
+        let absent = dream::Error::io("x", IoError::from(ErrorKind::NotFound));
+        let error = Err::<(), _>(absent).context("cannot start").unwrap_err();
+        assert_eq!(describe(&error), "cannot start: x: entity not found");
+    }
 
     #[test]
     fn bad_input_exits_2_and_a_failing_machine_exits_1() {

@@ -1,1 +1,8 @@
-//! Integration tests of the crate.
+//! The built program from outside: contracts, exit codes, bad input.
+
+mod bad_models;
+mod embed;
+mod eval;
+mod index;
+mod program;
+mod usage;

@@ -1,0 +1,33 @@
+//! The commands: one module each, with its arguments and a `run`.
+
+mod embed;
+mod encode;
+mod eval;
+mod models;
+mod search;
+
+use crate::cli::App;
+use anyhow::Result;
+
+/// What `dream` can do; the help of each command is the documentation of its arguments.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    Embed(embed::Args),
+    Encode(encode::Args),
+    Search(search::Args),
+    Eval(eval::Args),
+    Models(models::Args),
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(&self, app: &App) -> Result<()> {
+        match self {
+            Self::Embed(args) => embed::run(args, app),
+            Self::Encode(args) => encode::run(args, app),
+            Self::Search(args) => search::run(args, app),
+            Self::Eval(args) => eval::run(args, app),
+            Self::Models(args) => models::run(args, app),
+        }
+    }
+}

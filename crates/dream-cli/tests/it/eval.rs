@@ -1,0 +1,105 @@
+//! `dream eval`.
+
+use crate::program::{dream, fixture, folder, text, tiny_beir, write};
+
+#[test]
+fn a_run_is_measured_and_missing_queries_count_as_zero() {
+    // q1: the relevant document second, so nDCG 1/log2(3), R 1, RR 1/2; q2 is missing: 0.
+    let dir = folder();
+    let run = write(
+        dir.path(),
+        "run",
+        "q1 Q0 b 1 0.9 t\nq1 Q0 a 2 0.8 t\nq9 Q0 a 1 1 t\n",
+    );
+    let qrels = write(dir.path(), "qrels", "q1 0 a 1\nq2 0 a 1\n");
+    let arguments = ["eval", "--run", &text(&run), "--qrels", &text(&qrels)];
+    let value = &dream(&[&arguments[..], &["--json"]].concat()).json()[0];
+    let close = |key: &str, want: f64| {
+        let got = value[key].as_f64().expect("a number");
+        assert!((got - want).abs() < 1e-9, "{key}: {got}, not {want}");
+    };
+    close("nDCG@10", 0.5 / 3f64.log2());
+    close("R@100", 0.5);
+    close("RR@10", 0.25);
+    assert_eq!(
+        (&value["queries"], &value["missing"], &value["unjudged"]),
+        (&2.into(), &1.into(), &1.into())
+    );
+    let shown = dream(&arguments).ok();
+    assert!(
+        shown.starts_with("nDCG@10  0.3155\nR@100    0.5000\nRR@10    0.2500\nqueries  2\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_retriever_is_measured_on_a_beir_folder_and_its_run_gives_the_same_numbers() {
+    // Each query is a document's own text, so that document comes first.
+    let data = tiny_beir();
+    let run = text(&data.path().join("run.trec"));
+    let model = fixture("tiny-qwen3");
+    let arguments = [
+        "eval",
+        "--model",
+        &model,
+        "--data",
+        &text(data.path()),
+        "--run-out",
+        &run,
+        "--json",
+    ];
+    let outcome = dream(&arguments);
+    assert_eq!(outcome.stderr, "");
+    let value = outcome.json().remove(0);
+    assert_eq!(value["nDCG@10"], 1.0);
+    assert_eq!(value["queries"], 3);
+    let qrels = text(&data.path().join("qrels/test.tsv"));
+    let again = dream(&["eval", "--run", &run, "--qrels", &qrels, "--json"]).json();
+    assert_eq!(again, [value]);
+    let lines = std::fs::read_to_string(&run).expect("it was written");
+    assert_eq!(lines.lines().count(), 9);
+}
+
+#[test]
+fn broken_files_are_named_with_their_line() {
+    let data = tiny_beir();
+    let (model, folder) = (fixture("tiny-llama"), text(data.path()));
+    let arguments = ["eval", "--model", &model, "--data", &folder];
+    dream(&[&arguments[..], &["--split", "dev"]].concat()).refused(&["dev.tsv"]);
+    write(
+        data.path(),
+        "queries.jsonl",
+        "{\"_id\":\"q0\",\"text\":\"a\"}\n{\"_id\":\n",
+    );
+    dream(&arguments).refused(&["queries.jsonl:2: "]);
+    write(
+        data.path(),
+        "corpus.jsonl",
+        "{\"_id\":\"d0\",\"text\":\"a\"}\nnot JSON\n",
+    );
+    write(
+        data.path(),
+        "queries.jsonl",
+        "{\"_id\":\"q0\",\"text\":\"a\"}\n",
+    );
+    write(data.path(), "qrels/test.tsv", "q0\td0\t1\n");
+    dream(&arguments).refused(&["corpus.jsonl:2: "]);
+    write(data.path(), "corpus.jsonl", "\n");
+    dream(&arguments).refused(&["corpus.jsonl", "no document"]);
+    write(data.path(), "run", "q0 Q0 d0 1 nan t\n");
+    let (run, qrels) = (data.path().join("run"), data.path().join("qrels/test.tsv"));
+    dream(&["eval", "--run", &text(&run), "--qrels", &text(&qrels)]).refused(&["run:1: "]);
+    write(data.path(), "qrels/test.tsv", "");
+    dream(&["eval", "--run", &text(&run), "--qrels", &text(&qrels)]).refused(&["test.tsv"]);
+}
+
+#[test]
+fn one_of_the_two_forms_is_demanded() {
+    dream(&["eval"]).refused(&["--model"]);
+    dream(&["eval", "--run", "x"]).refused(&["--qrels"]);
+    dream(&["eval", "--model", "x"]).refused(&["--data"]);
+    let both = [
+        "eval", "--run", "x", "--qrels", "y", "--model", "z", "--data", "w",
+    ];
+    dream(&both).refused(&["cannot be used with"]);
+}
