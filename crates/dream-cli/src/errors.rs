@@ -17,8 +17,15 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
     UsageError(message.into()).into()
 }
 
-/// The exit code for an error that reached `main`: 2 where the user's input is at fault, else 1.
+/// The exit code for an error that reached `main`: 2 where the user's input is at fault, 130
+/// where the user stopped it, else 1.
 pub fn exit_code(error: &anyhow::Error) -> i32 {
+    let stopped = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(dream::Error::Stopped))
+    };
+    if error.chain().any(stopped) {
+        return crate::interrupt::EXIT_CODE;
+    }
     let input_is_at_fault = error.chain().any(|cause| {
         if let Some(error) = cause.downcast_ref::<dream::Error>() {
             return match error {

@@ -5,15 +5,13 @@ mod cli;
 mod commands;
 mod env;
 mod errors;
+mod interrupt;
 mod load;
 mod logging;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "`resolve_or_fetch` waits for the quickstart")
-)]
 mod models;
 mod output;
 mod progress;
+mod training;
 
 use anyhow::Context as _;
 use clap::Parser as _;

@@ -3,8 +3,12 @@
 mod embed;
 mod encode;
 mod eval;
+mod explain;
+mod heads;
 mod models;
+mod quickstart;
 mod search;
+mod train;
 
 use crate::cli::App;
 use anyhow::Result;
@@ -12,10 +16,14 @@ use anyhow::Result;
 /// What `dream` can do; the help of each command is the documentation of its arguments.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    Quickstart(quickstart::Args),
     Embed(embed::Args),
     Encode(encode::Args),
     Search(search::Args),
     Eval(eval::Args),
+    Heads(heads::Args),
+    Explain(explain::Args),
+    Train(train::Args),
     Models(models::Args),
 }
 
@@ -23,10 +31,14 @@ impl Command {
     /// Does it.
     pub fn run(&self, app: &App) -> Result<()> {
         match self {
+            Self::Quickstart(args) => quickstart::run(args, app),
             Self::Embed(args) => embed::run(args, app),
             Self::Encode(args) => encode::run(args, app),
             Self::Search(args) => search::run(args, app),
             Self::Eval(args) => eval::run(args, app),
+            Self::Heads(args) => heads::run(args, app),
+            Self::Explain(args) => explain::run(args, app),
+            Self::Train(args) => train::run(args, app),
             Self::Models(args) => models::run(args, app),
         }
     }

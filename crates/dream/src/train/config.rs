@@ -268,7 +268,8 @@ pub struct EvalConfig {
     /// Rows of the training file that are kept out of training and evaluated on, with their known
     /// passages as judgements.
     pub heldout: usize,
-    /// Documents searched: all (0), or the known passages and random others up to this many.
+    /// Documents searched while training: all (0), or the known passages of held-out rows and random
+    /// others up to this many. The first and the last evaluation search all.
     pub documents: usize,
     /// Steps between evaluations; 0 evaluates before and after only.
     pub every: u64,

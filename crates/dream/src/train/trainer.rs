@@ -18,15 +18,19 @@ use crate::retriever::standardize::Affine;
 use crate::retriever::{Retriever, Role, Standardize, Standardizer};
 use crate::{Error, Result};
 use dream_ir::measures::DEFAULT_MEASURES;
-use dream_ir::{Document, Qrels, Query};
+use dream_ir::{Document, Qrels, Query, Run};
 use dream_nn::ops::lora::mix;
 use dream_nn::optim::{AdamW, AdamWConfig, Parameter, clip_grad_norm};
 use rand::SeedableRng;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Documents ranked a query: what R@100 looks at.
+const EVAL_DEPTH: usize = 100;
 
 /// What a training tells whoever runs it.
 #[derive(Debug)]
@@ -95,6 +99,8 @@ pub struct Trainer<'a> {
     provenance: Provenance,
     metrics: MetricsWriter,
     eval: EvalSet<'a>,
+    /// The smaller set searched while training, if the configuration asks for one.
+    quick_eval: Option<EvalSet<'a>>,
     started: Instant,
 }
 
@@ -225,7 +231,12 @@ impl<'a> Trainer<'a> {
             MetricsWriter::create(&metrics_path)?
         };
         Ok(Self {
-            eval: eval_set(config, data, eval_data)?,
+            eval: eval_set(config, data, eval_data, 0)?,
+            quick_eval: if eval_data.is_none() && config.eval.documents > 0 {
+                Some(eval_set(config, data, None, config.eval.documents)?)
+            } else {
+                None
+            },
             config,
             data,
             objective,
@@ -248,6 +259,26 @@ impl<'a> Trainer<'a> {
         &self.retriever
     }
 
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Seconds of training and evaluation, those before a resume included.
+    pub fn wall_secs(&self) -> f64 {
+        self.wall()
+    }
+
+    /// Name of the evaluated set in the metrics.
+    pub fn eval_name(&self) -> &str {
+        &self.eval.name
+    }
+
+    /// What is evaluated: documents, queries (id and text), judgements.
+    pub fn eval_set(&self) -> (&[&'a Document], &[(String, String)], &Qrels) {
+        (&self.eval.documents, &self.eval.queries, &self.eval.qrels)
+    }
+
     /// The temperature as it is now.
     pub fn temperature(&self) -> f32 {
         self.log_temperature.exp()
@@ -266,7 +297,7 @@ impl<'a> Trainer<'a> {
             trainable,
         });
         if self.step == 0 && self.config.eval.at_start && go_on {
-            go_on = self.evaluate(observer)?;
+            go_on = self.evaluate(true, observer)?;
         }
         while self.step < steps && go_on {
             go_on = self.one_step(observer)?;
@@ -274,7 +305,7 @@ impl<'a> Trainer<'a> {
             let every = self.config.eval.every;
             let due = done || (every > 0 && self.step.is_multiple_of(every));
             if due && (go_on || done) {
-                go_on = self.evaluate(observer)? && go_on;
+                go_on = self.evaluate(done, observer)? && go_on;
             }
             if done
                 || !go_on
@@ -381,43 +412,56 @@ impl<'a> Trainer<'a> {
         Ok(observer.event(&Event::Step(&record)))
     }
 
-    /// Evaluates now; `false` if the observer asked to stop meanwhile.
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
-        let EvalSet {
-            name,
-            documents,
-            queries,
-            qrels,
-        } = &self.eval;
+    /// Evaluates now, on all documents or on the smaller set where there is one; `false` if the
+    /// observer asked to stop meanwhile.
+    fn evaluate(&mut self, all: bool, observer: &mut dyn Observer) -> Result<bool> {
+        let quick = self.quick_eval.as_ref();
+        let searched = quick.filter(|_| !all).unwrap_or(&self.eval);
+        // Ranking everything lets the smaller set's figure be read off the same embeddings.
+        let depth = if quick.is_some() {
+            searched.documents.len()
+        } else {
+            EVAL_DEPTH
+        };
         let mut progress =
             |done: usize, total: usize| observer.event(&Event::Evaluating { done, total });
-        let run = match rank(&self.retriever, documents, queries, 100, &mut progress) {
+        let EvalSet {
+            documents, queries, ..
+        } = searched;
+        let run = match rank(&self.retriever, documents, queries, depth, &mut progress) {
             Err(Error::Stopped) => return Ok(false),
             other => other?,
         };
-        let evaluation = dream_ir::evaluate(qrels, &run, &DEFAULT_MEASURES)?;
+        let mut measured = vec![self.measure(searched, &run)?];
+        if let (Some(quick), true) = (quick, all) {
+            measured.push(self.measure(quick, &only(&run, quick)?)?);
+        }
+        let mut go_on = true;
+        for record in measured {
+            self.metrics.write(&Record::Eval(record.clone()))?;
+            go_on &= observer.event(&Event::Evaluated(&record));
+        }
+        Ok(go_on)
+    }
+
+    fn measure(&self, set: &EvalSet<'_>, run: &Run) -> Result<EvalRecord> {
+        let evaluation = dream_ir::evaluate(&set.qrels, run, &DEFAULT_MEASURES)?;
         let measures = evaluation
             .scores
             .iter()
             .map(|s| (s.measure.to_string(), s.mean))
             .collect();
-        let record = EvalRecord {
+        Ok(EvalRecord {
             step: self.step,
             eval: Evaluation {
-                name: name.clone(),
+                name: set.name.clone(),
                 measures,
             },
             timing: Timing {
                 wall_secs: self.wall(),
                 tokens_per_sec: None,
             },
-        };
-        let record = Record::Eval(record);
-        self.metrics.write(&record)?;
-        let Record::Eval(record) = record else {
-            unreachable!("made two lines above")
-        };
-        Ok(observer.event(&Event::Evaluated(&record)))
+        })
     }
 
     fn save(&mut self) -> Result<PathBuf> {
@@ -485,6 +529,19 @@ struct OptimizerRates {
     temperature_lr: f64,
 }
 
+/// A run without the documents that a smaller set does not have.
+fn only(run: &Run, set: &EvalSet<'_>) -> Result<Run> {
+    let ids: HashSet<&str> = set.documents.iter().map(|d| d.id.as_str()).collect();
+    let mut kept = Run::default();
+    for (query, hits) in run.iter() {
+        let hits = hits
+            .iter()
+            .filter(|hit| ids.contains(hit.document.as_str()));
+        kept.insert(query, hits.take(EVAL_DEPTH).cloned().collect())?;
+    }
+    Ok(kept)
+}
+
 /// Everything that is trained, in the order of its gradients.
 fn trainable(retriever: &mut Retriever) -> Vec<&mut [f32]> {
     let train_layer = retriever.config.standardize == Standardize::Trainable;
@@ -537,10 +594,12 @@ fn standardizer(
     })
 }
 
+/// The whole set, or of held-out rows the smaller one with `limit` documents.
 fn eval_set<'a>(
     config: &TrainConfig,
     data: &'a TrainData,
     eval_data: Option<&'a dream_ir::beir::Dataset>,
+    limit: usize,
 ) -> Result<EvalSet<'a>> {
     let pairs = |queries: &[Query]| {
         queries
@@ -558,9 +617,14 @@ fn eval_set<'a>(
             qrels: dataset.qrels.clone(),
         });
     }
-    let (documents, queries, qrels) = data.heldout_set(config.eval.documents)?;
+    let (documents, queries, qrels) = data.heldout_set(limit)?;
+    let name = if limit == 0 {
+        "heldout".into()
+    } else {
+        format!("heldout-{limit}")
+    };
     Ok(EvalSet {
-        name: "heldout".into(),
+        name,
         documents,
         queries: pairs(&queries),
         qrels,

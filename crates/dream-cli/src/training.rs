@@ -1,0 +1,414 @@
+//! What `dream train` and `dream quickstart` share: heads, objective, the run with its progress, and
+//! the report at the end.
+
+use crate::cli::App;
+use crate::interrupt;
+use crate::progress::{Progress, Unit};
+use anyhow::{Result, bail};
+use dream::heads::detect::{self, detect, packer, probes};
+use dream::heads::{HeadList, HeadSet, Selector};
+use dream::llm::InjectionConfig;
+use dream::model::Model;
+use dream::report::html::Fact;
+use dream::report::metrics::{Record, read_metrics};
+use dream::report::svg::Reference;
+use dream::train::config::{LlmConfig, TrainConfig};
+use dream::train::objective::{Dream, InfoNce, Objective, ObjectiveKind};
+use dream::train::run_folder::{ADAPTER, ReportParts, RunFolder, explain_row};
+use dream::train::{Event, Observer, Outcome, Setup, TrainData, Trainer};
+use dream_ir::beir::Dataset;
+use dream_ir::{Bm25, Bm25Params, Document, Hit, Measure, Run, TrainingRow, TrainingSet, evaluate};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Explained questions in a report.
+const EXAMPLES: usize = 3;
+/// Documents of an explained question.
+const EXAMPLE_DOCUMENTS: usize = 5;
+
+/// A training to be run.
+pub struct Training<'a> {
+    /// The configuration.
+    pub config: &'a TrainConfig,
+    /// Rows, corpus, pools.
+    pub data: &'a TrainData,
+    /// A BEIR set to evaluate on.
+    pub eval_data: Option<&'a Dataset>,
+    /// The retriever's base.
+    pub base: Arc<Model>,
+    /// The frozen language model.
+    pub llm: Option<Arc<Model>>,
+    /// Go on from the newest checkpoint.
+    pub resume: bool,
+    /// Where the configuration was read, for the report's commands.
+    pub config_path: Option<&'a Path>,
+    /// Rows that the report explains; held-out (else training) rows if there are none.
+    pub examples: &'a [TrainingRow],
+}
+
+/// What a training came to; the JSON of `dream train --json`.
+#[derive(Debug, Serialize)]
+pub struct TrainingResult {
+    /// Steps taken in all.
+    pub steps: u64,
+    /// Seconds of training and evaluation.
+    pub wall_secs: f64,
+    /// nDCG@10 of BM25 on the evaluated queries.
+    pub bm25: f64,
+    /// nDCG@10 before training.
+    pub before: Option<f64>,
+    /// nDCG@10 after training.
+    pub after: Option<f64>,
+    /// Heads that carried the weights.
+    pub heads: Option<String>,
+    /// The trained adapter.
+    pub adapter: PathBuf,
+    /// The page about the run.
+    pub report: PathBuf,
+}
+
+impl Training<'_> {
+    /// Finds heads, trains, writes the report.
+    pub fn run(&self, app: &App) -> Result<TrainingResult> {
+        let Self { config, data, .. } = self;
+        let (list, selected) = match (&self.llm, &config.llm) {
+            (Some(model), Some(llm)) => self.heads(model, llm, app)?,
+            _ => (None, None),
+        };
+        let infonce = InfoNce;
+        let dream;
+        let injection = match (&config.llm, &selected) {
+            (Some(llm), Some(heads)) => Some(InjectionConfig {
+                heads: heads.clone(),
+                rows: llm.rows,
+                budget: llm.budget,
+                gate: llm.gate,
+            }),
+            _ => None,
+        };
+        let objective: &dyn Objective =
+            match (config.objective.name, &self.llm, &config.llm, &injection) {
+                (ObjectiveKind::InfoNce, ..) => &infonce,
+                (ObjectiveKind::Dream, Some(model), Some(llm), Some(injection)) => {
+                    let packer =
+                        packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
+                    dream = Dream::new(model, packer, injection.clone());
+                    &dream
+                }
+                _ => bail!("the dream objective needs a language model"),
+            };
+        let mut trainer = Trainer::new(Setup {
+            config,
+            data,
+            eval_data: self.eval_data,
+            objective,
+            base: Arc::clone(&self.base),
+            resume: self.resume,
+        })?;
+        let resumed_after = self.resume.then(|| trainer.step());
+        let folder = RunFolder::open(config, resumed_after, "dream")?;
+        if let Some(list) = &list {
+            folder.write_heads(list)?;
+        }
+        let mut watcher = Watcher::new(folder, app);
+        let outcome = trainer.run(&mut watcher)?;
+        let folder = watcher.finish()?;
+        if outcome == Outcome::Stopped {
+            let at = trainer.step();
+            tracing::warn!("stopped after step {at}; go on with --resume");
+            return Err(dream::Error::Stopped.into());
+        }
+        let bm25 = self.bm25(&trainer)?;
+        let records = read_metrics(&folder.path().join("metrics.jsonl"))?;
+        let ndcg: Vec<f64> = records
+            .iter()
+            .filter_map(|r| match r {
+                Record::Eval(e) if e.eval.name == trainer.eval_name() => {
+                    e.eval.measures.get("nDCG@10").copied()
+                }
+                _ => None,
+            })
+            .collect();
+        let before = ndcg.first().copied().filter(|_| config.eval.at_start);
+        let after = ndcg.last().copied();
+        let mut explanations = Vec::new();
+        if let (Some(model), Some(llm), Some(injection)) = (&self.llm, &config.llm, &injection) {
+            let packer = packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
+            for (row, documents) in self.examples()? {
+                explanations.push(explain_row(
+                    model,
+                    &packer,
+                    injection,
+                    trainer.retriever(),
+                    trainer.temperature(),
+                    row,
+                    &documents,
+                )?);
+            }
+        }
+        let result = TrainingResult {
+            steps: config.training.steps,
+            wall_secs: trainer.wall_secs(),
+            bm25,
+            before,
+            after,
+            heads: selected.as_ref().map(ToString::to_string),
+            adapter: config.output.join(ADAPTER),
+            report: config.output.join("report.html"),
+        };
+        let parts = ReportParts {
+            title: format!("Training run {}", config.output.display()),
+            intro: intro(config),
+            heads: list.as_ref(),
+            selected: selected.as_ref(),
+            references: vec![Reference {
+                label: "BM25".into(),
+                value: bm25,
+            }],
+            facts: facts(&result),
+            explanations,
+            commands: self.commands(),
+        };
+        folder.finish(&trainer, parts)?;
+        Ok(result)
+    }
+
+    fn heads(
+        &self,
+        model: &Model,
+        llm: &LlmConfig,
+        app: &App,
+    ) -> Result<(Option<HeadList>, Option<HeadSet>)> {
+        let stored = self.config.output.join("heads.json");
+        if let Some(text) = &llm.heads {
+            let set = HeadSet::parse_or_read(text)?;
+            set.check(&model.decoder.config)?;
+            return Ok((None, Some(set)));
+        }
+        if self.resume && stored.exists() {
+            let list = HeadList::read(&stored)?;
+            let set = list.selection()?;
+            return Ok((Some(list), Some(set)));
+        }
+        if llm.detect.selector == Selector::Random {
+            let set = detect::random_heads(model, llm.detect.count, llm.detect.seed)?;
+            return Ok((None, Some(set)));
+        }
+        let packer = packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
+        let set = &self.data.set;
+        let probes = probes(set, &llm.detect)?;
+        let mut progress = Progress::new("scoring heads", Unit::Of("prompts"), app);
+        let total = probes.len() as u64;
+        let list = detect(model, &packer, &probes, &llm.detect, |done| {
+            progress.update(done as u64, total);
+            !interrupt::requested()
+        })?;
+        progress.finish();
+        let selected = list.selection()?;
+        tracing::info!("selected heads {selected}");
+        Ok((Some(list), Some(selected)))
+    }
+
+    /// BM25's nDCG@10 on what the trainer evaluates.
+    fn bm25(&self, trainer: &Trainer<'_>) -> Result<f64> {
+        let (documents, queries, qrels) = trainer.eval_set();
+        let params = Bm25Params {
+            k1: self.config.data.bm25_k1,
+            b: self.config.data.bm25_b,
+        };
+        let texts: Vec<String> = documents.iter().map(|d| d.full_text()).collect();
+        let index = Bm25::of_texts(&texts, params)?;
+        let asked: Vec<&str> = queries.iter().map(|(_, text)| text.as_str()).collect();
+        let mut run = Run::default();
+        for ((id, _), hits) in queries.iter().zip(index.search_all(&asked, 100)) {
+            let hits = hits.into_iter().map(|(d, score)| Hit {
+                document: documents[d].id.clone(),
+                score,
+            });
+            run.insert(id.clone(), hits.collect())?;
+        }
+        let measure = Measure::Ndcg(10);
+        Ok(evaluate(qrels, &run, &[measure])?
+            .mean(measure)
+            .unwrap_or(0.0))
+    }
+
+    /// Held-out rows (else training rows), each with BM25's best documents and its known one.
+    fn examples(&self) -> Result<Vec<(&TrainingRow, Vec<&Document>)>> {
+        let TrainingSet { rows, corpus } = &self.data.set;
+        let rows = [self.examples, &self.data.heldout, rows]
+            .into_iter()
+            .find(|rows| !rows.is_empty())
+            .unwrap_or_default();
+        let index = Bm25::of_corpus(corpus, Bm25Params::default())?;
+        let examples = rows.iter().take(EXAMPLES).map(|row| {
+            let mut found: Vec<usize> = index
+                .search(&row.query, EXAMPLE_DOCUMENTS)
+                .into_iter()
+                .map(|(d, _)| d)
+                .collect();
+            let known = row.positive_ids.iter().find_map(|id| corpus.index_of(id));
+            if let Some(known) = known.filter(|known| !found.contains(known)) {
+                found.truncate(EXAMPLE_DOCUMENTS - 1);
+                found.push(known);
+            }
+            (
+                row,
+                found.into_iter().map(|d| &corpus.documents()[d]).collect(),
+            )
+        });
+        Ok(examples.collect())
+    }
+
+    fn commands(&self) -> Vec<(String, String)> {
+        let model = &self.config.retriever.model;
+        let adapter = self.config.output.join(ADAPTER);
+        let adapter = adapter.display();
+        let data = self.config.data.path.display();
+        let search = format!(
+            "dream encode --model {model} --adapter {adapter} --data {data} --out index\n\
+             dream search --model {model} --adapter {adapter} --index index --query \"...\""
+        );
+        let mut commands = vec![("Search with what was trained".to_string(), search)];
+        if let Some(path) = self.config_path {
+            let code = format!("dream train {}", path.display());
+            commands.push(("Train again".into(), code));
+        }
+        commands
+    }
+}
+
+fn intro(config: &TrainConfig) -> String {
+    let what = match config.objective.name {
+        ObjectiveKind::Dream => {
+            "The retriever learned from the next-token loss of a frozen language model alone: no \
+             relevance label was used."
+        }
+        ObjectiveKind::InfoNce => "A labelled control: the known passage against its pool.",
+    };
+    format!(
+        "{what} {} steps of {} queries; each prompt held {} documents and {} queries.",
+        config.training.steps,
+        config.training.batch_size,
+        config.data.candidates,
+        config.data.queries_per_pool
+    )
+}
+
+fn facts(result: &TrainingResult) -> Vec<Fact> {
+    let fact = |label: &str, value: Option<f64>, note: &str, emphasis| Fact {
+        label: label.into(),
+        value: value.map_or("-".into(), |v| format!("{v:.3}")),
+        note: note.into(),
+        emphasis,
+    };
+    vec![
+        fact("Before training", result.before, "held-out nDCG@10", false),
+        fact("After training", result.after, "held-out nDCG@10", true),
+        fact(
+            "BM25",
+            Some(result.bm25),
+            "the same queries and documents",
+            false,
+        ),
+    ]
+}
+
+/// Shows progress, writes TensorBoard events, listens to Ctrl-C.
+struct Watcher<'a> {
+    folder: RunFolder,
+    app: &'a App,
+    steps: Option<Progress>,
+    evaluation: Option<Progress>,
+    total_steps: u64,
+    failed: Option<dream::Error>,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(folder: RunFolder, app: &'a App) -> Self {
+        Self {
+            folder,
+            app,
+            steps: None,
+            evaluation: None,
+            total_steps: 0,
+            failed: None,
+        }
+    }
+
+    fn finish(mut self) -> Result<RunFolder> {
+        if let Some(steps) = self.steps.take() {
+            steps.finish();
+        }
+        match self.failed {
+            Some(error) => Err(error.into()),
+            None => Ok(self.folder),
+        }
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn event(&mut self, event: &Event<'_>) -> bool {
+        if let Err(error) = self.folder.record(event) {
+            self.failed = Some(error);
+            return false;
+        }
+        match event {
+            Event::Started {
+                step,
+                steps,
+                trainable,
+            } => {
+                self.total_steps = *steps;
+                tracing::info!("{trainable} trainable parameters, step {step} of {steps}");
+                let mut progress = Progress::new("training", Unit::Of("steps"), self.app);
+                progress.start_at(*step);
+                self.steps = Some(progress);
+            }
+            Event::Step(record) => {
+                if let Some(progress) = &mut self.steps {
+                    let positive = record
+                        .weight_on_positive
+                        .map_or(String::new(), |w| format!(", on known {w:.2}"));
+                    let rate = record
+                        .timing
+                        .tokens_per_sec
+                        .map_or(String::new(), |rate| format!(", {rate:.0} LLM tokens/s"));
+                    progress.note(&format!(
+                        "loss {:.3}, weight entropy {:.2}{positive}{rate}",
+                        record.loss, record.weight_entropy
+                    ));
+                    progress.update(record.step, self.total_steps);
+                }
+            }
+            Event::Evaluating { done, total } => {
+                let app = self.app;
+                let progress = self
+                    .evaluation
+                    .get_or_insert_with(|| Progress::new("evaluating", Unit::Of("texts"), app));
+                progress.update(*done as u64, *total as u64);
+            }
+            Event::Evaluated(record) => {
+                if let Some(progress) = self.evaluation.take() {
+                    progress.finish();
+                }
+                let measures: Vec<String> = record
+                    .eval
+                    .measures
+                    .iter()
+                    .map(|(m, v)| format!("{m} {v:.4}"))
+                    .collect();
+                tracing::info!(
+                    "step {}: {}: {}",
+                    record.step,
+                    record.eval.name,
+                    measures.join(", ")
+                );
+            }
+            Event::Saved(place) => tracing::debug!("saved {}", place.display()),
+            _ => {}
+        }
+        !interrupt::requested()
+    }
+}
