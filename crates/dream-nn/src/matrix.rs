@@ -69,6 +69,7 @@ impl Matrix {
     }
 
     /// A copy of some rows, `[range.len(), cols]`.
+    #[must_use]
     pub fn rows_copy(&self, range: Range<usize>) -> Self {
         let data = self.data[range.start * self.cols..range.end * self.cols].to_vec();
         Self::from_vec(range.len(), self.cols, data)
@@ -135,6 +136,7 @@ impl<'a> View<'a> {
     }
 
     /// Transposed, without moving anything.
+    #[must_use]
     pub fn t(self) -> Self {
         View {
             rows: self.cols,
@@ -146,6 +148,7 @@ impl<'a> View<'a> {
     }
 
     /// Only some rows.
+    #[must_use]
     pub fn rows(self, range: Range<usize>) -> Self {
         assert!(range.end <= self.rows);
         let data = &self.data[(range.start * self.row_stride).min(self.data.len())..];
@@ -157,6 +160,7 @@ impl<'a> View<'a> {
     }
 
     /// Only some columns.
+    #[must_use]
     pub fn cols(self, range: Range<usize>) -> Self {
         assert!(range.end <= self.cols);
         let data = &self.data[(range.start * self.col_stride).min(self.data.len())..];

@@ -115,17 +115,16 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     let model = load_llm(&args.llm, app)?;
     let packer = packer(&model, &template, args.document_tokens, 64);
     let total = probes.len() as u64;
-    let list = match &args.heads {
-        Some(_) => None,
-        None => {
-            let mut progress = Progress::new("scoring heads", Unit::Of("prompts"), app);
-            let list = detect(&model, &packer, &probes, &settings, |done| {
-                progress.update(done as u64, total);
-                !interrupt::requested()
-            })?;
-            progress.finish();
-            Some(list)
-        }
+    let list = if args.heads.is_some() {
+        None
+    } else {
+        let mut progress = Progress::new("scoring heads", Unit::Of("prompts"), app);
+        let list = detect(&model, &packer, &probes, &settings, |done| {
+            progress.update(done as u64, total);
+            !interrupt::requested()
+        })?;
+        progress.finish();
+        Some(list)
     };
     let selected = match (&args.heads, &list) {
         (Some(text), _) => HeadSet::parse_or_read(text)?,

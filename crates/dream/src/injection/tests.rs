@@ -22,7 +22,7 @@ fn with<T>(
     f: impl FnOnce(&Injection<'_>, RowAt) -> T,
 ) -> Result<T> {
     let heads = HeadSet::new(vec![HeadId { layer: 0, head: 0 }])?;
-    let (weights, rows) = ([weights.to_vec()], [0..1]);
+    let (weights, rows) = ([weights.to_vec()], [std::ops::Range { start: 0, end: 1 }]);
     let (heads, doc_spans) = (&heads, &SPANS[..]);
     let injection = Injection {
         heads,

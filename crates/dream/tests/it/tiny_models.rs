@@ -223,7 +223,8 @@ fn one_document_takes_all_weight_whatever_its_score() {
     let model = model("tiny-llama");
     let golden = json("tiny-llama/inject.golden.json");
     let (mut prefix, suffix) = prompt(&golden);
-    prefix.doc_spans = vec![prefix.doc_spans[0].start..prefix.ids.len()];
+    prefix.doc_spans[0].end = prefix.ids.len();
+    prefix.doc_spans.truncate(1);
     let documents = ReadDocuments::new(&model.decoder, &prefix);
     let config = InjectionConfig {
         heads: heads_of(&golden),

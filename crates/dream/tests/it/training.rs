@@ -43,13 +43,14 @@ fn set() -> TrainingSet {
 
 fn config(output: &Path, objective: &str, extra: &str) -> TrainConfig {
     let text = format!(
-        "seed = 3\noutput = {output:?}\n[data]\npath = \"unused\"\ncandidates = 4\n\
+        "seed = 3\noutput = '{}'\n[data]\npath = \"unused\"\ncandidates = 4\n\
          queries_per_pool = 2\nknown_passage = \"include\"\n\
          [llm]\nmodel = \"tiny\"\nheads = \"0-1,1-2,2-3\"\n\
          [retriever]\nmodel = \"tiny\"\n[retriever.lora]\nr = 4\n{extra}\n\
          [objective]\nname = \"{objective}\"\ntemperature = 0.1\nlearn_temperature = true\n\
          [optimizer]\nlr = 1e-3\nwarmup_steps = 2\n\
-         [training]\nsteps = 10\nbatch_size = 4\nsave_every = 4\n[eval]\nheldout = 2\nevery = 5\n"
+         [training]\nsteps = 10\nbatch_size = 4\nsave_every = 4\n[eval]\nheldout = 2\nevery = 5\n",
+        output.display()
     );
     TrainConfig::parse(&text, Path::new("test.toml")).expect("the configuration")
 }

@@ -136,7 +136,7 @@ fn backward_of_many_blocks_equals_backward_of_the_same_rows_seen_through_a_prefi
     let (want, _) = backward(&whole.input(), &PlainReader, &d_out);
     let split = |m: &Matrix, r: Range<usize>| m.rows_copy(r);
     let part = Case {
-        segments: vec![0..50],
+        segments: std::iter::once(0..50).collect(),
         prefix: Some(KeyValues {
             k: split(&whole.own.k, 0..100),
             v: split(&whole.own.v, 0..100),
