@@ -132,7 +132,11 @@ fn line(what: &str, unit: Unit, done: Range<u64>, total: u64, elapsed: Duration)
         ),
         Unit::Of(word) => (
             format!("{done} of {total} {word}"),
-            format!("{per_second:.1}/s"),
+            if done > start && per_second < 0.5 {
+                format!("{:.1} s each", 1.0 / per_second)
+            } else {
+                format!("{per_second:.1}/s")
+            },
         ),
     };
     if done == start || total <= done {

@@ -67,8 +67,8 @@ enum Doc {
     },
 }
 
+/// Other keys are ignored: an example may carry where it comes from.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Example {
     docs: Option<Vec<Doc>>,
     question: Option<String>,
@@ -147,7 +147,6 @@ fn prompt(example: &Example, model: &Model, template: &Template) -> Result<(Pref
             (packer.prefix(&documents)?, packer.suffix(question, target)?)
         }
         Example {
-            docs: None,
             ids: Some(ids),
             doc_spans: Some(spans),
             suffix_start: Some(suffix_start),

@@ -5,4 +5,5 @@ mod embed;
 mod eval;
 mod index;
 mod program;
+mod training;
 mod usage;

@@ -1,0 +1,256 @@
+//! heads, explain and train from outside, on a tiny model that serves as language model and retriever.
+
+use crate::program::{dream, fixture, folder, text, write};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::path::Path;
+
+fn data(dir: &Path) {
+    let (mut corpus, mut rows) = (String::new(), String::new());
+    for i in 0..12 {
+        let n = i * 5 % 12;
+        writeln!(
+            corpus,
+            r#"{{"_id":"d{i}","title":"","text":"town {i} sells {n} ships"}}"#
+        )
+        .expect("a string");
+        writeln!(
+            rows,
+            r#"{{"_id":"q{i}","query":"what sells town {i}","target":"{n} ships","context_id":"d{i}"}}"#
+        )
+        .expect("a string");
+    }
+    write(dir, "data/corpus.jsonl", corpus);
+    write(dir, "data/train.jsonl", rows);
+}
+
+fn config(dir: &Path) -> String {
+    let model = fixture("tiny-llama");
+    let dir = dir.display();
+    format!(
+        "output = '{dir}/run'\n[data]\npath = '{dir}/data'\ncandidates = 4\nqueries_per_pool = 2\n\
+         [llm]\nmodel = '{model}'\n[llm.detect]\nqueries = 4\ncandidates = 4\ncount = 3\n\
+         [retriever]\nmodel = '{model}'\nstandardize_texts = 8\n[retriever.lora]\nr = 2\n\
+         [retriever.encoding]\npooling = 'mean'\nstandardize = 'fixed'\n\
+         [training]\nsteps = 3\nbatch_size = 2\n[eval]\nheldout = 4\ndocuments = 6\nevery = 2\n"
+    )
+}
+
+#[test]
+fn a_run_leaves_an_adapter_curves_and_a_report_and_the_adapter_works() {
+    let dir = folder();
+    data(dir.path());
+    let config = write(dir.path(), "train.toml", config(dir.path()));
+    let result = dream(&["train", &text(&config), "--json"]).json().remove(0);
+    let after = result["after"].as_f64().expect("nDCG after");
+    assert!((0.0..=1.0).contains(&after), "{result}");
+    let run = dir.path().join("run");
+    for file in [
+        "config.toml",
+        "metrics.jsonl",
+        "heads.json",
+        "heads.svg",
+        "loss.svg",
+        "report.html",
+    ] {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    let report = std::fs::read_to_string(run.join("report.html")).expect("a report");
+    assert!(report.contains("What next"));
+    assert!(
+        !report.contains("src=\"http") && !report.contains("href=\"http"),
+        "external request"
+    );
+    let model = fixture("tiny-llama");
+    let adapter = text(&run.join("adapter"));
+    let embed = ["embed", "--model", &model, "--adapter", &adapter, "--json"];
+    let embedded = crate::program::dream_with(&embed, b"town 3\n")
+        .json()
+        .remove(0);
+    assert_eq!(embedded["embedding"].as_array().map(Vec::len), Some(32));
+    // The same folder is not written over.
+    dream(&["train", &text(&config)]).refused(&["holds a run already"]);
+    // The newest checkpoint is a whole adapter too.
+    let checkpoint = text(&run.join("checkpoints/step-000003"));
+    let embed = [
+        "embed",
+        "--model",
+        &model,
+        "--adapter",
+        &checkpoint,
+        "--json",
+    ];
+    let again = crate::program::dream_with(&embed, b"town 3\n")
+        .json()
+        .remove(0);
+    assert_eq!(again["embedding"], embedded["embedding"]);
+}
+
+#[test]
+fn heads_come_best_first_and_serve_as_a_list_for_explain() {
+    let dir = folder();
+    data(dir.path());
+    let (model, data) = (fixture("tiny-llama"), text(&dir.path().join("data")));
+    let list = text(&dir.path().join("heads.json"));
+    let arguments = [
+        "heads",
+        "--llm",
+        &model,
+        "--data",
+        &data,
+        "--queries",
+        "5",
+        "--candidates",
+        "4",
+        "--count",
+        "2",
+        "--out",
+        &list,
+        "--headroom",
+        "--json",
+    ];
+    let found = dream(&arguments).json().remove(0);
+    let heads = found["heads"].as_array().expect("heads");
+    assert_eq!(heads.len(), 16);
+    let scores: Vec<f64> = heads
+        .iter()
+        .map(|h| h["score"].as_f64().expect("score"))
+        .collect();
+    assert!(
+        scores.windows(2).all(|pair| pair[0] >= pair[1]),
+        "{scores:?}"
+    );
+    assert!(found["headroom"]["uniform"].is_number());
+    let example = write(
+        dir.path(),
+        "example.json",
+        r#"{"docs":["town 1 sells 5 ships",{"title":"town","text":"2"}],"question":"what","target":"5","scores":[0.1,0.2],"tau":0.1}"#,
+    );
+    let explain = [
+        "explain",
+        "--llm",
+        &model,
+        "--heads",
+        &list,
+        "--example",
+        &text(&example),
+        "--json",
+    ];
+    let said = dream(&explain).json().remove(0);
+    let sum = |key: &str| -> f64 {
+        said[key]
+            .as_array()
+            .expect("a vector")
+            .iter()
+            .filter_map(Value::as_f64)
+            .sum()
+    };
+    assert!((sum("weights") - 1.0).abs() < 1e-5 && (sum("own_distribution") - 1.0).abs() < 1e-5);
+    assert!(sum("dloss_dscores").abs() < 1e-4);
+    // The table for people.
+    assert!(
+        dream(&explain[..explain.len() - 1])
+            .ok()
+            .contains("dloss/dscore")
+    );
+}
+
+#[test]
+fn bad_examples_heads_and_configurations_are_refused_with_the_reason() {
+    let dir = folder();
+    data(dir.path());
+    let model = fixture("tiny-llama");
+    let explain = |example: &str, heads: &str, parts: &[&str]| {
+        let file = text(&write(dir.path(), "bad.json", example));
+        dream(&[
+            "explain",
+            "--llm",
+            &model,
+            "--heads",
+            heads,
+            "--example",
+            &file,
+        ])
+        .refused(parts);
+    };
+    let good = r#"{"docs":["a","b"],"question":"q","target":"t"}"#;
+    explain(good, "99-0", &["head 99-0 does not exist"]);
+    explain(good, "zero", &["layer-head"]);
+    explain(
+        r#"{"docs":["a"],"question":"q","target":""}"#,
+        "0-0",
+        &["target", "empty"],
+    );
+    explain(
+        r#"{"docs":[],"question":"q","target":"t"}"#,
+        "0-0",
+        &["at least one document"],
+    );
+    explain(
+        r#"{"docs":["a"],"question":"q","target":"t","scores":[1,2]}"#,
+        "0-0",
+        &["2 scores for 1"],
+    );
+    explain(
+        r#"{"docs":["a"],"question":"q","target":"t","tau":0}"#,
+        "0-0",
+        &["tau"],
+    );
+    explain(
+        r#"{"ids":[1,2,900],"doc_spans":[[0,1]],"suffix_start":1,"target_start":2,"target_end":3}"#,
+        "0-0",
+        &["token id 900"],
+    );
+    explain(
+        r#"{"ids":[1,2,3],"doc_spans":[[0,2]],"suffix_start":1,"target_start":2,"target_end":3}"#,
+        "0-0",
+        &["doc_spans"],
+    );
+    let long = format!(
+        r#"{{"docs":["{}"],"question":"q","target":"t"}}"#,
+        "x".repeat(20_000)
+    );
+    explain(&long, "0-0", &["does not fit"]);
+    let train = |change: (&str, &str), parts: &[&str]| {
+        let text_of = config(dir.path()).replace(change.0, change.1);
+        let file = text(&write(dir.path(), "bad.toml", text_of));
+        dream(&["train", &file]).refused(parts);
+    };
+    train(("batch_size", "batchsize"), &["bad.toml", "batchsize"]);
+    train(("steps = 3", "steps = 0"), &["training.steps"]);
+    train(
+        ("heldout = 4", "heldout = 12"),
+        &["none is left to train on"],
+    );
+    train(("[llm]", "[llm]\nheads = '0-77'"), &["0-77"]);
+    train(("steps = 3", "steps = 3\nx = 1"), &["unknown field"]);
+    write(
+        dir.path(),
+        "data/train.jsonl",
+        "{\"query\":\"a\",\"target\":\"b\"}\n{broken\n",
+    );
+    train(("", ""), &["train.jsonl:2"]);
+    // A training row without any word that BM25 could find still gets a pool; a corpus of nothing does not.
+    write(dir.path(), "data/corpus.jsonl", "");
+    write(
+        dir.path(),
+        "data/train.jsonl",
+        "{\"query\":\"a\",\"target\":\"b\"}\n".repeat(9),
+    );
+    train(("", ""), &["corpus"]);
+}
+
+#[test]
+fn a_full_disk_while_saving_fails_and_keeps_what_was_there() {
+    // A folder that cannot be created stands for the disk that takes no more.
+    let dir = folder();
+    data(dir.path());
+    let config_text = config(dir.path());
+    let config = text(&write(dir.path(), "train.toml", &config_text));
+    write(dir.path(), "run/checkpoints", "in the way");
+    let ended = dream(&["train", &config]);
+    assert!(ended.code == Some(1) || ended.code == Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("checkpoints"), "{ended:?}");
+    // metrics.jsonl of the steps that were taken is there.
+    assert!(dir.path().join("run/metrics.jsonl").is_file());
+}
