@@ -254,3 +254,44 @@ fn a_full_disk_while_saving_fails_and_keeps_what_was_there() {
     // metrics.jsonl of the steps that were taken is there.
     assert!(dir.path().join("run/metrics.jsonl").is_file());
 }
+
+#[test]
+fn a_run_that_was_killed_goes_on_to_the_same_bits() {
+    let dir = folder();
+    data(dir.path());
+    let adapter = |name: &str, kill: bool| {
+        let changed = config(dir.path())
+            .replace("/run'", &format!("/{name}'"))
+            .replace("steps = 3", "steps = 60\nsave_every = 5")
+            .replace("every = 2", "every = 0");
+        let file = text(&write(dir.path(), &format!("{name}.toml"), changed));
+        let run = dir.path().join(name);
+        if kill {
+            let mut child = crate::program::command(&["train", &file, "--quiet"])
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("the program starts");
+            let checkpoints = run.join("checkpoints");
+            while !checkpoints.join("step-000010").exists()
+                && !checkpoints.join("step-000015").exists()
+                && child.try_wait().expect("a child").is_none()
+            {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            child.kill().expect("killed");
+            child.wait().expect("ended");
+            assert!(
+                !run.join("adapter").exists(),
+                "the run ended before it was killed"
+            );
+            dream(&["train", &file, "--resume", "--quiet"]).ok();
+        } else {
+            dream(&["train", &file, "--quiet"]).ok();
+        }
+        std::fs::read(run.join("adapter/adapter_model.safetensors")).expect("an adapter")
+    };
+    assert!(
+        adapter("whole", false) == adapter("killed", true),
+        "the adapters differ"
+    );
+}
