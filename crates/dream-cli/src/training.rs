@@ -282,8 +282,8 @@ impl Training<'_> {
 fn intro(config: &TrainConfig) -> String {
     let what = match config.objective.name {
         ObjectiveKind::Dream => {
-            "The retriever learned from the next-token loss of a frozen language model alone: no \
-             relevance label was used."
+            "The retriever learned from the next-token loss of a frozen language model alone: nothing \
+             told it which document is the right one."
         }
         ObjectiveKind::InfoNce => "A labelled control: the known passage against its pool.",
     };

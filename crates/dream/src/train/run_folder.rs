@@ -222,9 +222,9 @@ fn report(records: &[Record], parts: ReportParts<'_>) -> RunReport {
             blocks: vec![Block::Chart {
                 chart: Chart::HeatMap(heat_map(list)),
                 caption: format!(
-                    "Attention heads of the language model, scored on {} prompts: the brighter, the \
-                     better the head's attention tells the known document from the others. The \
-                     outlined heads carry the retriever's weights.",
+                    "Attention heads of the language model, scored on {} prompts: the higher on the \
+                     scale, the better the head's attention tells the known document from the \
+                     others. The outlined heads carry the retriever's weights.",
                     list.prompts
                 ),
             }],
