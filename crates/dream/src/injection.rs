@@ -240,7 +240,7 @@ struct Groups {
     log_sums: Vec<f32>,
     /// The model's own shares, sum 1.
     own: Vec<f32>,
-    /// The injected shares, sum 1.
+    /// The injected shares; their sum is 1 less what fades out.
     injected: Vec<f32>,
     budget: f32,
 }

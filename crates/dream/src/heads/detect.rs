@@ -26,7 +26,7 @@ pub enum Negatives {
     Random,
 }
 
-/// How heads are looked for; the `[heads]` table of a training configuration.
+/// How heads are looked for; the `[llm.detect]` table of a training configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectSettings {

@@ -436,3 +436,21 @@ fn adapters_survive_writing_and_reading() {
     want.config.target_modules = read.adapter.config.target_modules.clone();
     assert_eq!(read.adapter, want);
 }
+
+#[test]
+fn the_trainable_leaves_are_the_adapters_and_nothing_else() {
+    let (mut retriever, _) = lora_case("tiny-llama", "adapter-causal-lm");
+    let adapter = retriever.adapter.as_mut().expect("adapter");
+    let names = adapter.names();
+    assert_eq!(names.len(), 4 * 7 * 2);
+    assert_eq!(
+        names[0],
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    );
+    assert!(
+        names
+            .iter()
+            .all(|name| name.contains(".lora_A.") || name.contains(".lora_B."))
+    );
+    assert_eq!(adapter.parameters_mut().len(), names.len());
+}
