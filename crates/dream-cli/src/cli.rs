@@ -3,6 +3,7 @@
 use crate::commands::Command;
 use crate::env::Env;
 use crate::logging::LogFormat;
+use dream_nn::{Dtype, DtypeChoice};
 use std::num::NonZeroUsize;
 
 /// Trains and runs dense retrievers without labels: a frozen language model's next-token loss tells
@@ -28,6 +29,10 @@ pub struct Global {
     /// Threads to compute with [default: all]
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+    /// Number type of the models' weights: auto is bf16 where the processor multiplies it, else f32
+    /// [default: f32; in training what the configuration says, else auto]
+    #[arg(long, global = true, value_name = "auto|f32|bf16")]
+    pub dtype: Option<DtypeChoice>,
     /// How messages on the standard error look; RUST_LOG says which there are
     #[arg(
         long,
@@ -49,6 +54,8 @@ pub struct App {
     pub env: Env,
     /// Results as JSON.
     pub json: bool,
+    /// Number type asked for.
+    pub dtype: Option<DtypeChoice>,
     /// No progress, no messages but errors.
     pub quiet: bool,
 }
@@ -59,8 +66,14 @@ impl App {
         Self {
             env: Env::from_process(),
             json: global.json,
+            dtype: global.dtype,
             quiet: global.quiet,
         }
+    }
+
+    /// Number type of weights outside training.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype.unwrap_or_default().resolve()
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::Result;
 use dream::model::Model;
 use dream::retriever::adapter::{AdapterFolder, RETRIEVER_CONFIG, STANDARDIZER_WEIGHTS};
 use dream::retriever::{Pooling, Retriever, RetrieverConfig, Standardize};
+use dream_nn::Dtype;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,25 +56,29 @@ pub enum PoolingArg {
     Mean,
 }
 
-/// Loads a language model by path or name.
-pub fn load_llm(model: &str, app: &App) -> Result<Arc<Model>> {
+/// Loads a language model by path or name, with weights in `dtype`.
+pub fn load_llm(model: &str, dtype: Dtype, app: &App) -> Result<Arc<Model>> {
     let path = models::resolve(model, &app.env)?;
-    Ok(Arc::new(Model::load(&path)?))
+    Ok(Arc::new(Model::load(&path, dtype)?))
 }
 
 /// The same, unless it is the model that is loaded already: then both share its weights.
-pub fn share_model(model: &str, loaded: &Arc<Model>, app: &App) -> Result<Arc<Model>> {
+pub fn share_model(
+    model: &str,
+    loaded: &Arc<Model>,
+    dtype: Dtype,
+    app: &App,
+) -> Result<Arc<Model>> {
     let path = models::resolve(model, &app.env)?;
     if path == loaded.path {
         return Ok(Arc::clone(loaded));
     }
-    Ok(Arc::new(Model::load(&path)?))
+    Ok(Arc::new(Model::load(&path, dtype)?))
 }
 
 /// Loads a model by path or name, and the adapter if there is one.
 pub fn load_retriever(model: &str, args: &RetrieverArgs, app: &App) -> Result<Retriever> {
-    let path = models::resolve(model, &app.env)?;
-    let model = Arc::new(Model::load(&path)?);
+    let model = load_llm(model, app.dtype(), app)?;
     let mut retriever = match &args.adapter {
         None => Retriever {
             model,

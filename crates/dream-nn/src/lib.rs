@@ -1,6 +1,9 @@
 //! Tensors, operations with forward and backward, optimiser and weight files.
 
+pub mod bf16;
+pub mod dtype;
 pub mod error;
+pub mod frozen;
 pub mod gemm;
 pub mod matrix;
 pub mod ops;
@@ -9,5 +12,7 @@ pub mod optim;
 mod testing;
 pub mod weights;
 
+pub use dtype::{Dtype, DtypeChoice};
 pub use error::{Error, Result};
+pub use frozen::Frozen;
 pub use matrix::Matrix;

@@ -149,13 +149,14 @@ mod tests {
     use crate::model::Model;
     use crate::retriever::RetrieverConfig;
     use dream_ir::{Corpus, Measure, Qrels, Query};
+    use dream_nn::Dtype;
     use std::path::Path;
     use std::sync::Arc;
 
     fn retriever() -> Result<Retriever> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tiny-llama");
         Ok(Retriever {
-            model: Arc::new(Model::load(&path)?),
+            model: Arc::new(Model::load(&path, Dtype::F32)?),
             config: RetrieverConfig::default(),
             adapter: None,
             standardizer: None,

@@ -95,7 +95,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     let bytes = read_capped(&args.example, MAX_EXAMPLE_BYTES)?;
     let example: Example = serde_json::from_slice(&bytes)
         .map_err(|e| usage(format!("{}: {e}", args.example.display())))?;
-    let model = load_llm(&args.llm, app)?;
+    let model = load_llm(&args.llm, app.dtype(), app)?;
     heads.check(&model.decoder.config)?;
     let (prefix, suffix) =
         prompt(&example, &model, &template).with_context(|| args.example.display().to_string())?;

@@ -112,7 +112,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
             probes.len()
         );
     }
-    let model = load_llm(&args.llm, app)?;
+    let model = load_llm(&args.llm, app.dtype(), app)?;
     let packer = packer(&model, &template, args.document_tokens, 64);
     let total = probes.len() as u64;
     let list = if args.heads.is_some() {

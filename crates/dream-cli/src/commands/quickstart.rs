@@ -76,6 +76,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     );
     let mut config = TrainConfig::parse(CONFIG, Path::new("quickstart.toml"))?;
     config.seed = args.seed;
+    config.dtype = app.dtype.unwrap_or(config.dtype);
     config.output.clone_from(&run_folder);
     config.data.path.clone_from(&data_folder);
     config.eval.data = Some(data_folder.clone());
@@ -90,7 +91,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     let set = TrainingSet::open(&data_folder)?;
     let data = TrainData::new(set, &config.data, 0, config.seed)?;
     let test = Dataset::open(&data_folder, "test")?;
-    let model = Arc::new(Model::load(&path)?);
+    let model = Arc::new(Model::load(&path, config.dtype.resolve())?);
     let examples = rows(&facts.test);
     let training = Training {
         config: &config,

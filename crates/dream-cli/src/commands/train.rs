@@ -52,14 +52,16 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     if let Some(data) = &args.data {
         config.data.path.clone_from(data);
     }
+    config.dtype = app.dtype.unwrap_or(config.dtype);
+    let dtype = config.dtype.resolve();
     let data = TrainData::open(&config)?;
     let eval_data = match &config.eval.data {
         Some(folder) => Some(Dataset::open(folder, &config.eval.split)?),
         None => None,
     };
-    let base = load_llm(&config.retriever.model, app)?;
+    let base = load_llm(&config.retriever.model, dtype, app)?;
     let llm = match &config.llm {
-        Some(llm) => Some(share_model(&llm.model, &base, app)?),
+        Some(llm) => Some(share_model(&llm.model, &base, dtype, app)?),
         None => None,
     };
     interrupt::listen().context("cannot listen for Ctrl-C")?;

@@ -4,6 +4,7 @@ use crate::program::{command, copy, dream, dream_with, fixture, folder, text, wr
 use dream::model::Model;
 use dream::retriever::adapter::AdapterFolder;
 use dream::retriever::{Pooling, Retriever, RetrieverConfig, Role};
+use dream_nn::Dtype;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Stdio;
@@ -18,7 +19,7 @@ fn embedding(value: &Value) -> Vec<f32> {
 
 /// What the library says; the program must print the same bits.
 fn expected(model: &str, adapter: Option<&Path>, config: RetrieverConfig, line: &str) -> Vec<f32> {
-    let model = Arc::new(Model::load(Path::new(&fixture(model))).expect("it loads"));
+    let model = Arc::new(Model::load(Path::new(&fixture(model)), Dtype::F32).expect("it loads"));
     let adapter = adapter.map(|folder| {
         let read = AdapterFolder::read(folder, &model.decoder.config);
         read.expect("it loads").adapter

@@ -1,18 +1,18 @@
 //! A frozen linear layer: forward and input gradient only; its weight never has a gradient.
 
-use crate::gemm::{Threads, gemm};
+use crate::frozen::Frozen;
 use crate::matrix::Matrix;
 
 /// `y = x W^T + b` with constant `W` `[out_features, in_features]` and `b` `[out_features]`.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    weight: Matrix,
+    weight: Frozen,
     bias: Option<Vec<f32>>,
 }
 
 impl Linear {
     /// Takes the weight `[out_features, in_features]` and, where the model has one, the bias.
-    pub fn new(weight: Matrix, bias: Option<Vec<f32>>) -> Self {
+    pub fn new(weight: Frozen, bias: Option<Vec<f32>>) -> Self {
         assert!(bias.as_ref().is_none_or(|b| b.len() == weight.rows()));
         Self { weight, bias }
     }
@@ -28,7 +28,7 @@ impl Linear {
     }
 
     /// The frozen weight, `[out_features, in_features]`.
-    pub fn weight(&self) -> &Matrix {
+    pub fn weight(&self) -> &Frozen {
         &self.weight
     }
 
@@ -40,40 +40,27 @@ impl Linear {
                 y.row_mut(row).copy_from_slice(bias);
             }
         }
-        let accumulate = self.bias.is_some();
-        gemm(
-            y.view_mut(),
-            x.view(),
-            self.weight.view().t(),
-            1.0,
-            accumulate,
-            Threads::All,
-        );
+        self.weight.forward(x, &mut y, self.bias.is_some());
         y
     }
 
     /// Input gradient: `d_x += d_y W`, with `d_y [rows, out_features]`, `d_x [rows, in_features]`.
     pub fn input_gradient(&self, d_y: &Matrix, d_x: &mut Matrix) {
-        gemm(
-            d_x.view_mut(),
-            d_y.view(),
-            self.weight.view(),
-            1.0,
-            true,
-            Threads::All,
-        );
+        self.weight.input_gradient(d_y, d_x, true);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dtype::Dtype;
     use crate::testing::{self, check_gradient, random_matrix, random_vec, rng};
 
     #[test]
     fn input_gradient_equals_differences() {
         let mut rng = rng(5);
-        let linear = Linear::new(random_matrix(&mut rng, 7, 5), Some(random_vec(&mut rng, 7)));
+        let weight = Frozen::new(random_matrix(&mut rng, 7, 5), Dtype::F32);
+        let linear = Linear::new(weight, Some(random_vec(&mut rng, 7)));
         let (x, r) = (random_matrix(&mut rng, 3, 5), random_matrix(&mut rng, 3, 7));
         let mut gradient = Matrix::zeros(3, 5);
         linear.input_gradient(&r, &mut gradient);

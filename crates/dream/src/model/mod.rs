@@ -9,6 +9,7 @@ use crate::Result;
 use crate::tokenizer::Tokenizer;
 use checkpoint::Checkpoint;
 use decoder::Decoder;
+use dream_nn::Dtype;
 use std::path::{Path, PathBuf};
 
 /// A frozen model with its tokenizer: a language model, or the base of a retriever.
@@ -25,14 +26,14 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a folder or a GGUF file.
+    /// Reads a folder or a GGUF file, with weights in `dtype`.
     ///
     /// # Errors
     /// Something is missing, malformed or not supported; the message names the file.
-    pub fn load(path: &Path) -> Result<Self> {
+    pub fn load(path: &Path, dtype: Dtype) -> Result<Self> {
         let checkpoint = Checkpoint::open(path)?;
         let tokenizer = Tokenizer::for_model(path)?;
-        let decoder = Decoder::load(&checkpoint)?;
+        let decoder = Decoder::load(&checkpoint, dtype)?;
         Ok(Self {
             decoder,
             tokenizer,

@@ -11,6 +11,7 @@ use crate::prompt::Template;
 use crate::retriever::RetrieverConfig;
 use crate::{Error, Result};
 use dream_ir::{Bm25Params, KnownPassage, PoolSource};
+use dream_nn::DtypeChoice;
 use dream_nn::optim::Schedule;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ pub struct TrainConfig {
     /// Seed of everything drawn.
     #[serde(default)]
     pub seed: u64,
+    /// Number type of the frozen weights: `auto`, `f32` or `bf16`.
+    #[serde(default = "auto_dtype")]
+    pub dtype: DtypeChoice,
     /// The run folder.
     pub output: PathBuf,
     /// Training rows, corpus, pools.
@@ -42,6 +46,10 @@ pub struct TrainConfig {
     /// Evaluation while training.
     #[serde(default)]
     pub eval: EvalConfig,
+}
+
+fn auto_dtype() -> DtypeChoice {
+    DtypeChoice::Auto
 }
 
 /// `[data]`.

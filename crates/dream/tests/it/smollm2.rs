@@ -11,6 +11,7 @@ use dream::llm::{ReadDocuments, text_loss};
 use dream::model::Model;
 use dream::prompt::Prefix;
 use dream::retriever::{Retriever, RetrieverConfig, Role};
+use dream_nn::Dtype;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ fn smollm2_equals_the_golden_numbers() {
         );
         return;
     };
-    let model = Arc::new(Model::load(Path::new(&path)).expect("the model loads"));
+    let model = Arc::new(Model::load(Path::new(&path), Dtype::F32).expect("the model loads"));
     let text = std::fs::read_to_string(golden).expect("golden file");
     let cases: Vec<Value> = serde_json::from_str(&text).expect("golden file is JSON");
     for entry in &cases {

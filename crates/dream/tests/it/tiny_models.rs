@@ -11,8 +11,8 @@ use dream::model::decoder::{Batch, Pass};
 use dream::prompt::{Prefix, Suffix};
 use dream::retriever::adapter::AdapterFolder;
 use dream::retriever::{Pooling, Retriever, RetrieverConfig, Role};
-use dream_nn::Matrix;
 use dream_nn::weights::Safetensors;
+use dream_nn::{Dtype, Matrix};
 use serde_json::Value;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ fn at(value: &Value, key: &str) -> usize {
 }
 
 fn model(name: &str) -> Model {
-    Model::load(&fixture(name)).expect("the fixture model loads")
+    Model::load(&fixture(name), Dtype::F32).expect("the fixture model loads")
 }
 
 #[test]

@@ -16,6 +16,7 @@ use dream::train::{
     Event, Observer, Outcome, Setup, TrainConfig, TrainData, Trainer, checkpoint, step,
 };
 use dream_ir::{Corpus, Document, TrainingRow, TrainingSet};
+use dream_nn::Dtype;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ fn objective<'a>(model: &'a Model, config: &TrainConfig, template: &'a Template)
 }
 
 fn tiny() -> Arc<Model> {
-    Arc::new(Model::load(&fixture("tiny-llama")).expect("the fixture model"))
+    Arc::new(Model::load(&fixture("tiny-llama"), Dtype::F32).expect("the fixture model"))
 }
 
 #[test]

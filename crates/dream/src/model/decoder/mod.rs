@@ -16,11 +16,10 @@ use super::checkpoint::Checkpoint;
 use super::config::DecoderConfig;
 use super::lora::Module;
 use crate::Result;
-use dream_nn::Matrix;
-use dream_nn::gemm::{Threads, gemm, product};
 use dream_nn::ops::attention::Heads;
 use dream_nn::ops::linear::Linear;
 use dream_nn::weights::Tensor;
+use dream_nn::{Dtype, Frozen, Matrix};
 
 /// A frozen causal language model.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub struct Decoder {
     /// Sizes and switches.
     pub config: DecoderConfig,
     /// `[vocab_size, hidden_size]`
-    embed_tokens: Matrix,
+    embed_tokens: Frozen,
     layers: Vec<Layer>,
     /// `[hidden_size]`
     norm: Vec<f32>,
@@ -56,23 +55,26 @@ impl Layer {
 }
 
 impl Decoder {
-    /// Reads all weights of a checkpoint into memory, as `f32`.
+    /// Reads all weights of a checkpoint into memory, each tensor straight into `dtype`.
     ///
     /// # Errors
     /// A tensor is missing, unreadable or of another shape than the configuration says.
-    pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
-        Self::from_tensors(checkpoint.config.clone(), |name| checkpoint.tensor(name))
+    pub fn load(checkpoint: &Checkpoint, dtype: Dtype) -> Result<Self> {
+        let tensor = |name: &str| checkpoint.tensor(name);
+        Self::from_tensors(checkpoint.config.clone(), dtype, tensor)
     }
 
     /// Builds the model from tensors by their names in the transformers library.
     pub fn from_tensors(
         config: DecoderConfig,
+        dtype: Dtype,
         tensor: impl Fn(&str) -> Result<Tensor>,
     ) -> Result<Self> {
         let vector = |name: String| Ok::<_, crate::Error>(tensor(&name)?.data);
         let matrix = |name: &str| {
             let Tensor { shape, data } = tensor(name)?;
-            Ok::<_, crate::Error>(Matrix::from_vec(shape[0], data.len() / shape[0], data))
+            let matrix = Matrix::from_vec(shape[0], data.len() / shape[0], data);
+            Ok::<_, crate::Error>(Frozen::new(matrix, dtype))
         };
         let layer = |i: usize| {
             let at = |rest: &str| format!("model.layers.{i}.{rest}.weight");
@@ -115,7 +117,11 @@ impl Decoder {
     pub fn logits(&self, hidden: &Matrix) -> Matrix {
         match &self.lm_head {
             Some(head) => head.forward(hidden),
-            None => product(hidden.view(), self.embed_tokens.view().t()),
+            None => {
+                let mut logits = Matrix::zeros(hidden.rows(), self.embed_tokens.rows());
+                self.embed_tokens.forward(hidden, &mut logits, false);
+                logits
+            }
         }
     }
 
@@ -124,21 +130,17 @@ impl Decoder {
         let mut d_hidden = Matrix::zeros(d_logits.rows(), self.config.hidden_size);
         match &self.lm_head {
             Some(head) => head.input_gradient(d_logits, &mut d_hidden),
-            None => gemm(
-                d_hidden.view_mut(),
-                d_logits.view(),
-                self.embed_tokens.view(),
-                1.0,
-                false,
-                Threads::All,
-            ),
+            None => self
+                .embed_tokens
+                .input_gradient(d_logits, &mut d_hidden, false),
         }
         d_hidden
     }
 
     /// Number of parameters, the tied head counted once.
     pub fn n_parameters(&self) -> usize {
-        let linear = |l: &Linear| l.weight().data().len();
+        let size = |w: &Frozen| w.rows() * w.cols();
+        let linear = |l: &Linear| size(l.weight());
         let layers: usize = self
             .layers
             .iter()
@@ -146,7 +148,7 @@ impl Decoder {
             .sum();
         let head = self.lm_head.as_ref().map_or(0, linear);
         let norms = self.norm.len() * (2 * self.layers.len() + 1);
-        self.embed_tokens.data().len() + layers + head + norms
+        size(&self.embed_tokens) + layers + head + norms
     }
 
     fn heads(&self) -> Heads {
