@@ -1,6 +1,7 @@
 //! The `dream` command: read the command line, set up logs and threads, run the command, turn its
 //! result into an exit code.
 
+mod allocator;
 mod cli;
 mod commands;
 mod env;
@@ -18,6 +19,7 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let cli = cli::Cli::parse();
     let app = cli::App::new(&cli.global);
     match run(&cli, &app) {

@@ -1,9 +1,10 @@
 //! A constant matrix of a model, in its compute type: the only form in which weights are kept.
 
-use crate::bf16::PackedBf16;
+use crate::bf16::{PackedBf16, Rounded};
 use crate::dtype::Dtype;
 use crate::gemm::{Threads, gemm};
 use crate::matrix::Matrix;
+use std::cell::OnceCell;
 
 /// A frozen weight `[rows, cols]`: a linear layer's `[out_features, in_features]`, or an embedding table.
 #[derive(Clone, Debug)]
@@ -56,24 +57,52 @@ impl Frozen {
     }
 
     /// `y (+)= x W^T`: `x [n, cols]`, `y [n, rows]`; adds to `y` where `accumulate` is set.
-    pub fn forward(&self, x: &Matrix, y: &mut Matrix, accumulate: bool) {
+    pub fn forward(&self, x: &Activations<'_>, y: &mut Matrix, accumulate: bool) {
         match self {
             Self::F32(w) => {
                 let (y, w) = (y.view_mut(), w.view().t());
-                gemm(y, x.view(), w, 1.0, accumulate, Threads::All);
+                gemm(y, x.exact.view(), w, 1.0, accumulate, Threads::All);
             }
-            Self::Bf16(w) => w.forward(x, y, accumulate),
+            Self::Bf16(w) => w.forward(x.rounded(), y, accumulate),
         }
     }
 
     /// `d_x (+)= d_y W`: `d_y [n, rows]`, `d_x [n, cols]`; adds to `d_x` where `accumulate` is set.
-    pub fn input_gradient(&self, d_y: &Matrix, d_x: &mut Matrix, accumulate: bool) {
+    pub fn input_gradient(&self, d_y: &Activations<'_>, d_x: &mut Matrix, accumulate: bool) {
         match self {
             Self::F32(w) => {
                 let (d_x, w) = (d_x.view_mut(), w.view());
-                gemm(d_x, d_y.view(), w, 1.0, accumulate, Threads::All);
+                gemm(d_x, d_y.exact.view(), w, 1.0, accumulate, Threads::All);
             }
-            Self::Bf16(w) => w.input_gradient(d_y, d_x, accumulate),
+            Self::Bf16(w) => w.input_gradient(d_y.rounded(), d_x, accumulate),
+        }
+    }
+}
+
+/// What enters products with frozen weights, `[n, cols]`: as it is, and rounded the first time a
+/// product asks for that.
+#[derive(Debug)]
+pub struct Activations<'a> {
+    exact: &'a Matrix,
+    rounded: OnceCell<Rounded>,
+}
+
+impl<'a> Activations<'a> {
+    /// The exact values.
+    pub fn exact(&self) -> &'a Matrix {
+        self.exact
+    }
+
+    fn rounded(&self) -> &Rounded {
+        self.rounded.get_or_init(|| Rounded::new(self.exact))
+    }
+}
+
+impl<'a> From<&'a Matrix> for Activations<'a> {
+    fn from(exact: &'a Matrix) -> Self {
+        Self {
+            exact,
+            rounded: OnceCell::new(),
         }
     }
 }

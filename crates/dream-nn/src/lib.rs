@@ -14,5 +14,5 @@ pub mod weights;
 
 pub use dtype::{Dtype, DtypeChoice};
 pub use error::{Error, Result};
-pub use frozen::Frozen;
+pub use frozen::{Activations, Frozen};
 pub use matrix::Matrix;

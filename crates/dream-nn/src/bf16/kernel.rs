@@ -1,6 +1,6 @@
 //! The innermost product: a tile of up to 12 rows and 32 columns, all its sums in registers.
 
-use super::pack::{Lanes, widen_pair};
+use super::pack::{Lanes, round_pair, widen_pair};
 use super::{PANEL, TILE_ROWS};
 
 /// Whether this processor multiplies bfloat16 itself (AVX512-BF16). Without, products are correct and slow.
@@ -18,7 +18,7 @@ pub fn has_instructions() -> bool {
 /// One tile of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Tile<'a> {
-    /// Pairs of activations, `[pairs][rows]`.
+    /// Pairs of activations, `[rows, pairs]`.
     pub a: &'a [u32],
     /// Pairs of weights, `[pairs][2]` registers.
     pub b: &'a [Lanes],
@@ -71,8 +71,8 @@ impl Tile<'_> {
     /// As [`Self::multiply`].
     pub unsafe fn multiply_portably(&self, c: *mut f32) {
         let mut sums = [[0.0f32; PANEL]; TILE_ROWS];
-        for (a, b) in self.a.chunks_exact(self.rows).zip(self.b.chunks_exact(2)) {
-            for (sums, a) in sums.iter_mut().zip(a) {
+        for (sums, a) in sums.iter_mut().zip(self.a.chunks_exact(self.b.len() / 2)) {
+            for (a, b) in a.iter().zip(self.b.chunks_exact(2)) {
                 let (a0, a1) = widen_pair(*a);
                 for (sum, b) in sums.iter_mut().zip(b.iter().flat_map(|lanes| lanes.0)) {
                     let (b0, b1) = widen_pair(b);
@@ -92,12 +92,32 @@ impl Tile<'_> {
     }
 }
 
+/// Rounds a row to bfloat16 pairs, an odd last value with zero; `out` is half as long, rounded up.
+///
+/// The processor's own rounding turns numbers below 1e-38 into zero, as its products do.
+pub(super) fn round_row(x: &[f32], out: &mut [u32]) {
+    assert_eq!(out.len(), x.len().div_ceil(2));
+    let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    if has_instructions() {
+        while done + 32 <= x.len() {
+            // SAFETY: the processor has the instructions, and 32 values and 16 pairs are left.
+            unsafe { x86::round_32(x.as_ptr().add(done), out.as_mut_ptr().add(done / 2)) };
+            done += 32;
+        }
+    }
+    for (values, out) in x[done..].chunks(2).zip(&mut out[done / 2..]) {
+        *out = round_pair(values[0], values.get(1).copied().unwrap_or(0.0));
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{Lanes, Tile};
     use std::arch::x86_64::{
-        __m512, __m512bh, __m512i, __mmask16, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_load_si512,
-        _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
+        __m512, __m512bh, __m512i, __mmask16, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
+        _mm512_load_si512, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+        _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_si512,
     };
 
     /// [`Tile::multiply`] for `ROWS` rows.
@@ -108,19 +128,18 @@ mod x86 {
     #[target_feature(enable = "avx512f,avx512bf16")]
     pub unsafe fn multiply<const ROWS: usize>(tile: &Tile<'_>, c: *mut f32) {
         let mut sums: [[__m512; 2]; ROWS] = [[_mm512_setzero_ps(); 2]; ROWS];
-        let mut a = tile.a.as_ptr();
-        let mut b = tile.b.as_ptr();
-        for _ in 0..tile.b.len() / 2 {
-            // SAFETY: `a` has ROWS pairs and `b` two registers for each round of this loop.
+        let n = tile.b.len() / 2;
+        let rows: [*const u32; ROWS] = std::array::from_fn(|i| tile.a[i * n..].as_ptr());
+        let b = tile.b.as_ptr();
+        for pair in 0..n {
+            // SAFETY: each row has `n` pairs, and `b` two registers a pair.
             unsafe {
-                let (b0, b1) = (load(b), load(b.add(1)));
-                for (i, [s0, s1]) in sums.iter_mut().enumerate() {
-                    let x = pairs(_mm512_set1_epi32((*a.add(i)).cast_signed()));
+                let (b0, b1) = (load(b.add(2 * pair)), load(b.add(2 * pair + 1)));
+                for (row, [s0, s1]) in rows.iter().zip(&mut sums) {
+                    let x = pairs(_mm512_set1_epi32((*row.add(pair)).cast_signed()));
                     *s0 = _mm512_dpbf16_ps(*s0, b0, x);
                     *s1 = _mm512_dpbf16_ps(*s1, b1, x);
                 }
-                a = a.add(ROWS);
-                b = b.add(2);
             }
         }
         let masks = [mask(tile.cols), mask(tile.cols.saturating_sub(16))];
@@ -136,6 +155,20 @@ mod x86 {
                     _mm512_mask_storeu_ps(c, masks[half], sum);
                 }
             }
+        }
+    }
+
+    /// Rounds 32 values to bfloat16, into sixteen pairs.
+    ///
+    /// # Safety
+    /// The processor has AVX512-BF16; `x` and `out` point to 32 values and 16 pairs.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub unsafe fn round_32(x: *const f32, out: *mut u32) {
+        // SAFETY: as the caller promises; neither needs to be aligned.
+        unsafe {
+            let (low, high) = (_mm512_loadu_ps(x), _mm512_loadu_ps(x.add(16)));
+            let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_storeu_si512(out.cast::<__m512i>(), rounded);
         }
     }
 

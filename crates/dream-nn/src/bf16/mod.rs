@@ -4,7 +4,8 @@
 //! [`PANEL`] output features, and within a panel pairs of input features side by side, as
 //! `VDPBF16PS` wants them. The way back needs the transposed order; it is made panel by panel while
 //! the product runs ([`pack::transpose_panels`]), which costs a few per cent of a product of a hundred
-//! rows and saves a second copy of all weights. Activations are rounded to bfloat16 on the fly.
+//! rows and saves a second copy of all weights. Activations are rounded once
+//! for all products that read them ([`Rounded`]).
 
 mod kernel;
 mod pack;
@@ -13,7 +14,7 @@ pub use kernel::has_instructions;
 
 use crate::matrix::{Matrix, ViewMut};
 use kernel::Tile;
-use pack::{Lanes, PackedRows};
+use pack::{Lanes, RoundedRows};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -26,6 +27,23 @@ pub(crate) const TILE_ROWS: usize = 12;
 const GROUP_BYTES: usize = 512 << 10;
 /// Tasks a thread should find, so that all end at about the same time.
 const TASKS_A_THREAD: usize = 4;
+
+/// Activations rounded to bfloat16, once for all products that read them.
+#[derive(Clone, Debug)]
+pub struct Rounded {
+    cols: usize,
+    rows: RoundedRows,
+}
+
+impl Rounded {
+    /// Rounds `x [rows, cols]`.
+    pub fn new(x: &Matrix) -> Self {
+        Self {
+            cols: x.cols(),
+            rows: RoundedRows::new(x),
+        }
+    }
+}
 
 /// A constant matrix in bfloat16, `[rows, cols]`, packed for products.
 #[derive(Clone, Debug)]
@@ -77,12 +95,12 @@ impl PackedBf16 {
     }
 
     /// `y (+)= x W^T`: `x [n, cols]`, `y [n, rows]`; adds to `y` where `accumulate` is set.
-    pub fn forward(&self, x: &Matrix, y: &mut Matrix, accumulate: bool) {
+    pub fn forward(&self, x: &Rounded, y: &mut Matrix, accumulate: bool) {
         assert_eq!(
-            (x.cols(), y.rows(), y.cols()),
-            (self.cols, x.rows(), self.rows)
+            (x.cols, y.rows(), y.cols()),
+            (self.cols, x.rows.rows(), self.rows)
         );
-        let x = PackedRows::new(x);
+        let x = &x.rows;
         let n_panels = self.rows.div_ceil(PANEL);
         let groups = Groups::new(n_panels, self.pairs());
         let chunks = groups.row_chunks(x.n_blocks());
@@ -99,17 +117,17 @@ impl PackedBf16 {
             .with_max_len(1)
             .for_each(|(panels, blocks)| {
                 let lanes = &self.lanes[self.panel(panels.start).start..];
-                out.fill(&x, blocks, lanes, panels, accumulate);
+                out.fill(x, blocks, lanes, panels, accumulate);
             });
     }
 
     /// `d_x (+)= d_y W`: `d_y [n, rows]`, `d_x [n, cols]`; adds to `d_x` where `accumulate` is set.
-    pub fn input_gradient(&self, d_y: &Matrix, d_x: &mut Matrix, accumulate: bool) {
+    pub fn input_gradient(&self, d_y: &Rounded, d_x: &mut Matrix, accumulate: bool) {
         assert_eq!(
-            (d_y.cols(), d_x.rows(), d_x.cols()),
-            (self.rows, d_y.rows(), self.cols)
+            (d_y.cols, d_x.rows(), d_x.cols()),
+            (self.rows, d_y.rows.rows(), self.cols)
         );
-        let d_y = PackedRows::new(d_y);
+        let d_y = &d_y.rows;
         let groups = Groups::new(self.cols.div_ceil(PANEL), self.rows.div_ceil(2));
         let out = Output::new(d_x.view_mut());
         groups
@@ -120,7 +138,7 @@ impl PackedBf16 {
             .for_each(|panels| {
                 TRANSPOSED.with_borrow_mut(|scratch| {
                     pack::transpose_panels(self, panels.clone(), scratch);
-                    out.fill(&d_y, 0..d_y.n_blocks(), scratch, panels, accumulate);
+                    out.fill(d_y, 0..d_y.n_blocks(), scratch, panels, accumulate);
                 });
             });
     }
@@ -205,7 +223,7 @@ impl Output {
     /// Computes the tiles of some row blocks and panels; `lanes` begins with the first panel.
     fn fill(
         &self,
-        x: &PackedRows,
+        x: &RoundedRows,
         blocks: Range<usize>,
         lanes: &[Lanes],
         panels: Range<usize>,

@@ -1,6 +1,7 @@
 //! Orders of values in memory: what is packed once (weights), on the fly (activations) and on the way
 //! back (weights, transposed).
 
+use super::kernel::round_row;
 use super::{PANEL, PackedBf16, TILE_ROWS};
 use crate::matrix::Matrix;
 use multiversion::multiversion;
@@ -27,7 +28,7 @@ fn round(x: f32) -> u32 {
 }
 
 #[inline(always)]
-fn round_pair(low: f32, high: f32) -> u32 {
+pub(super) fn round_pair(low: f32, high: f32) -> u32 {
     round(low) | (round(high) << 16)
 }
 
@@ -61,27 +62,36 @@ pub(super) fn pack_weight(matrix: &Matrix) -> Vec<Lanes> {
     lanes
 }
 
-/// Activations in blocks of up to [`TILE_ROWS`] rows; in a block, a pair of columns after the other,
-/// each with one pair a row.
-pub(super) struct PackedRows {
+/// Activations rounded to bfloat16, `[rows, pairs]`.
+#[derive(Clone, Debug)]
+pub(super) struct RoundedRows {
     rows: usize,
     pairs: usize,
     data: Vec<u32>,
 }
 
-impl PackedRows {
-    /// Rounds and packs `x [rows, cols]`.
+impl RoundedRows {
+    /// Rounds `x [rows, cols]`.
     pub fn new(x: &Matrix) -> Self {
         let pairs = x.cols().div_ceil(2);
         let mut data = vec![0; x.rows() * pairs];
         data.par_chunks_mut((TILE_ROWS * pairs).max(1))
             .zip(x.data().par_chunks((TILE_ROWS * x.cols()).max(1)))
-            .for_each(|(packed, rows)| pack_block(rows, x.cols(), packed));
+            .for_each(|(rounded, rows)| {
+                let rounded = rounded.chunks_exact_mut(pairs);
+                for (row, rounded) in rows.chunks_exact(x.cols()).zip(rounded) {
+                    round_row(row, rounded);
+                }
+            });
         Self {
             rows: x.rows(),
             pairs,
             data,
         }
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     pub fn pairs(&self) -> usize {
@@ -92,25 +102,11 @@ impl PackedRows {
         self.rows.div_ceil(TILE_ROWS)
     }
 
-    /// The rows of a block, and its pairs.
+    /// The rows of a tile, and their pairs.
     pub fn block(&self, block: usize) -> (Range<usize>, &[u32]) {
         let rows = block * TILE_ROWS..((block + 1) * TILE_ROWS).min(self.rows);
         let pairs = rows.start * self.pairs..rows.end * self.pairs;
         (rows, &self.data[pairs])
-    }
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw", "x86_64+avx2+fma"))]
-fn pack_block(rows: &[f32], cols: usize, packed: &mut [u32]) {
-    let n = rows.len() / cols;
-    for (i, row) in rows.chunks_exact(cols).enumerate() {
-        let (whole, rest) = row.as_chunks::<2>();
-        for (pair, [low, high]) in whole.iter().enumerate() {
-            packed[pair * n + i] = round_pair(*low, *high);
-        }
-        if let [last] = rest {
-            packed[whole.len() * n + i] = round_pair(*last, 0.0);
-        }
     }
 }
 

@@ -59,9 +59,9 @@ fn products_equal_those_of_rounded_values_in_f32() {
         let want = product(rounded(&x).view(), weight.view().t());
         let sizes = product(absolute(&x).view(), absolute(&weight).view().t());
         let mut y = start.clone();
-        packed.forward(&x, &mut y, false);
+        packed.forward(&Rounded::new(&x), &mut y, false);
         assert_close(&y, &want, &sizes);
-        packed.forward(&x, &mut y, true);
+        packed.forward(&Rounded::new(&x), &mut y, true);
         let mut twice = want.clone();
         twice.add_assign(&want);
         assert_close(&y, &twice, &sizes);
@@ -70,7 +70,7 @@ fn products_equal_those_of_rounded_values_in_f32() {
         let want = product(rounded(&d_y).view(), weight.view());
         let sizes = product(absolute(&d_y).view(), absolute(&weight).view());
         let mut d_x = Matrix::zeros(n, cols);
-        packed.input_gradient(&d_y, &mut d_x, true);
+        packed.input_gradient(&Rounded::new(&d_y), &mut d_x, true);
         assert_close(&d_x, &want, &sizes);
     }
 }
@@ -79,7 +79,7 @@ fn products_equal_those_of_rounded_values_in_f32() {
 fn the_portable_kernel_equals_the_processors() {
     let mut rng = rng(22);
     for rows in 1..=TILE_ROWS {
-        let x = PackedRows::new(&random_matrix(&mut rng, rows, 37));
+        let x = RoundedRows::new(&random_matrix(&mut rng, rows, 37));
         let weight = PackedBf16::new(&random_matrix(&mut rng, PANEL, 37));
         let tile = Tile {
             a: x.block(0).1,
@@ -109,9 +109,9 @@ fn the_split_among_threads_changes_no_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.expect("a pool").install(|| {
             let mut y = Matrix::zeros(70, 200);
-            packed.forward(&x, &mut y, false);
+            packed.forward(&Rounded::new(&x), &mut y, false);
             let mut d_x = Matrix::zeros(70, 96);
-            packed.input_gradient(&y, &mut d_x, false);
+            packed.input_gradient(&Rounded::new(&y), &mut d_x, false);
             (y, d_x)
         })
     };

@@ -1,6 +1,7 @@
 //! A frozen linear layer: forward and input gradient only; its weight never has a gradient.
 
-use crate::frozen::Frozen;
+use super::elementwise::axpy;
+use crate::frozen::{Activations, Frozen};
 use crate::matrix::Matrix;
 
 /// `y = x W^T + b` with constant `W` `[out_features, in_features]` and `b` `[out_features]`.
@@ -33,8 +34,8 @@ impl Linear {
     }
 
     /// Forward: `x [rows, in_features]` to `[rows, out_features]`.
-    pub fn forward(&self, x: &Matrix) -> Matrix {
-        let mut y = Matrix::zeros(x.rows(), self.out_features());
+    pub fn forward(&self, x: &Activations<'_>) -> Matrix {
+        let mut y = Matrix::zeros(x.exact().rows(), self.out_features());
         if let Some(bias) = &self.bias {
             for row in 0..y.rows() {
                 y.row_mut(row).copy_from_slice(bias);
@@ -44,8 +45,18 @@ impl Linear {
         y
     }
 
+    /// Forward, added to a residual stream: `y += x W^T + b`.
+    pub fn forward_add(&self, x: &Activations<'_>, y: &mut Matrix) {
+        if let Some(bias) = &self.bias {
+            for row in 0..y.rows() {
+                axpy(y.row_mut(row), 1.0, bias);
+            }
+        }
+        self.weight.forward(x, y, true);
+    }
+
     /// Input gradient: `d_x += d_y W`, with `d_y [rows, out_features]`, `d_x [rows, in_features]`.
-    pub fn input_gradient(&self, d_y: &Matrix, d_x: &mut Matrix) {
+    pub fn input_gradient(&self, d_y: &Activations<'_>, d_x: &mut Matrix) {
         self.weight.input_gradient(d_y, d_x, true);
     }
 }
@@ -63,10 +74,12 @@ mod tests {
         let linear = Linear::new(weight, Some(random_vec(&mut rng, 7)));
         let (x, r) = (random_matrix(&mut rng, 3, 5), random_matrix(&mut rng, 3, 7));
         let mut gradient = Matrix::zeros(3, 5);
-        linear.input_gradient(&r, &mut gradient);
+        linear.input_gradient(&(&r).into(), &mut gradient);
         check_gradient(x.data(), gradient.data(), |x| {
             testing::dot(
-                linear.forward(&Matrix::from_vec(3, 5, x.to_vec())).data(),
+                linear
+                    .forward(&(&Matrix::from_vec(3, 5, x.to_vec())).into())
+                    .data(),
                 r.data(),
             )
         });

@@ -138,7 +138,7 @@ impl<R: KeyReader> Way<'_, '_, R> {
     ) {
         self.decoder.layers[number]
             .linear(module)
-            .input_gradient(d_y, d_x);
+            .input_gradient(&d_y.into(), d_x);
         let gradient = self
             .gradients
             .as_mut()

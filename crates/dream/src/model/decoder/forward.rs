@@ -2,11 +2,11 @@
 
 use super::{Batch, Decoder, Layer, PrefixCache};
 use crate::model::lora::{LoraAdapter, Module};
-use dream_nn::Matrix;
 use dream_nn::ops::attention::{self, Input, KeyReader, KeyValues, PlainReader, Recorded};
 use dream_nn::ops::lora::{Dropout, Lora, mix};
 use dream_nn::ops::rope::Rope;
 use dream_nn::ops::{embedding, rms_norm, swiglu};
+use dream_nn::{Activations, Matrix};
 
 /// What runs through the decoder, and how.
 #[derive(Debug)]
@@ -167,6 +167,7 @@ impl Decoder {
     ) -> (Matrix, KeyValues, Option<(Matrix, Matrix)>) {
         let layer = &self.layers[number];
         let normed = self.normed(x, &layer.input_layernorm);
+        let normed = Activations::from(&normed);
         let project = |module| pass.linear(number, layer, module, &normed, row_keys);
         let (mut q, mut k) = (project(Module::QProj), project(Module::KProj));
         let v = project(Module::VProj);
@@ -220,14 +221,15 @@ impl Decoder {
         row_keys: &[u64],
     ) -> FeedForward {
         let layer = &self.layers[number];
-        x.add_assign(&pass.linear(number, layer, Module::OProj, attended, row_keys));
+        pass.linear_add(number, layer, Module::OProj, attended, row_keys, x);
         let x_mid = x.clone();
         let normed = self.normed(x, &layer.post_attention_layernorm);
+        let normed = Activations::from(&normed);
         let gate = pass.linear(number, layer, Module::GateProj, &normed, row_keys);
         let up = pass.linear(number, layer, Module::UpProj, &normed, row_keys);
         let mut activation = Matrix::zeros(gate.rows(), gate.cols());
         swiglu::forward(gate.data(), up.data(), activation.data_mut());
-        x.add_assign(&pass.linear(number, layer, Module::DownProj, &activation, row_keys));
+        pass.linear_add(number, layer, Module::DownProj, &activation, row_keys, x);
         FeedForward { x_mid, gate, up }
     }
 
@@ -283,13 +285,29 @@ impl<R> Pass<'_, R> {
         number: usize,
         layer: &Layer,
         module: Module,
-        x: &Matrix,
+        x: &Activations<'_>,
         row_keys: &[u64],
     ) -> Matrix {
         let mut y = layer.linear(module).forward(x);
         if let Some(lora) = self.lora(number, module) {
-            lora.forward(x, self.dropout(number, module, row_keys), &mut y);
+            lora.forward(x.exact(), self.dropout(number, module, row_keys), &mut y);
         }
         y
+    }
+
+    /// The same, added to the residual stream.
+    fn linear_add(
+        &self,
+        number: usize,
+        layer: &Layer,
+        module: Module,
+        x: &Matrix,
+        row_keys: &[u64],
+        y: &mut Matrix,
+    ) {
+        layer.linear(module).forward_add(&x.into(), y);
+        if let Some(lora) = self.lora(number, module) {
+            lora.forward(x, self.dropout(number, module, row_keys), y);
+        }
     }
 }

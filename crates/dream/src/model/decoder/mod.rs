@@ -116,10 +116,11 @@ impl Decoder {
     /// `[rows, hidden_size]` to `[rows, vocab_size]`.
     pub fn logits(&self, hidden: &Matrix) -> Matrix {
         match &self.lm_head {
-            Some(head) => head.forward(hidden),
+            Some(head) => head.forward(&hidden.into()),
             None => {
                 let mut logits = Matrix::zeros(hidden.rows(), self.embed_tokens.rows());
-                self.embed_tokens.forward(hidden, &mut logits, false);
+                self.embed_tokens
+                    .forward(&hidden.into(), &mut logits, false);
                 logits
             }
         }
@@ -129,10 +130,10 @@ impl Decoder {
     pub fn logits_backward(&self, d_logits: &Matrix) -> Matrix {
         let mut d_hidden = Matrix::zeros(d_logits.rows(), self.config.hidden_size);
         match &self.lm_head {
-            Some(head) => head.input_gradient(d_logits, &mut d_hidden),
+            Some(head) => head.input_gradient(&d_logits.into(), &mut d_hidden),
             None => self
                 .embed_tokens
-                .input_gradient(d_logits, &mut d_hidden, false),
+                .input_gradient(&d_logits.into(), &mut d_hidden, false),
         }
         d_hidden
     }
