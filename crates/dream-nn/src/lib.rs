@@ -8,6 +8,7 @@ pub mod gemm;
 pub mod matrix;
 pub mod ops;
 pub mod optim;
+pub mod peak;
 #[cfg(test)]
 mod testing;
 pub mod weights;

@@ -1,5 +1,6 @@
 //! Label-free training of dense retrievers.
 
+pub mod bench;
 pub mod error;
 pub mod evaluate;
 pub mod events;

@@ -1,5 +1,6 @@
 //! The commands: one module each, with its arguments and a `run`.
 
+mod bench;
 mod embed;
 mod encode;
 mod eval;
@@ -25,6 +26,7 @@ pub enum Command {
     Explain(explain::Args),
     Train(train::Args),
     Models(models::Args),
+    Bench(bench::Args),
 }
 
 impl Command {
@@ -40,6 +42,7 @@ impl Command {
             Self::Explain(args) => explain::run(args, app),
             Self::Train(args) => train::run(args, app),
             Self::Models(args) => models::run(args, app),
+            Self::Bench(args) => bench::run(args, app),
         }
     }
 }

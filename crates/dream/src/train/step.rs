@@ -37,99 +37,43 @@ pub fn compute(
     chunk_tokens: usize,
     dropout_seed: Option<u64>,
 ) -> Result<StepResult> {
-    let places = Places::new(retriever, data, groups)?;
-    let embedded = Embedded::new(retriever, &places.texts, chunk_tokens, dropout_seed);
-    let embeddings = &embedded.embeddings;
-    let mut d_embeddings = Matrix::zeros(embeddings.rows(), embeddings.cols());
-    let n_queries: usize = groups.iter().map(|group| group.queries.len()).sum();
-    let share = 1.0 / n_queries as f32;
-    let (mut loss, mut entropy, mut on_positive, mut with_positive) = (0.0, 0.0, 0.0, 0usize);
-    let mut d_log_temperature = 0.0;
-    for (group, rows) in groups.iter().zip(&places.groups) {
-        let logits: Vec<Vec<f32>> = rows
-            .queries
-            .iter()
-            .map(|q| {
-                let score = |d: &usize| dot(embeddings.row(*q), embeddings.row(*d)) / temperature;
-                rows.documents.iter().map(score).collect()
-            })
-            .collect();
-        let weights: Vec<Vec<f32>> = logits
-            .iter()
-            .map(|logits| {
-                let mut w = logits.clone();
-                softmax(&mut w);
-                w
-            })
-            .collect();
-        let losses = objective.evaluate(&data.texts(group), &weights)?;
-        for (
-            i,
-            QueryLoss {
-                loss: query_loss,
-                d_logits,
-            },
-        ) in losses.iter().enumerate()
-        {
-            loss += f64::from(*query_loss) / n_queries as f64;
-            entropy -= weights[i]
-                .iter()
-                .filter(|w| **w > 0.0)
-                .map(|w| f64::from(*w) * f64::from(*w).ln())
-                .sum::<f64>();
-            let positives = &group.queries[i].1;
-            if !positives.is_empty() {
-                with_positive += 1;
-                on_positive += positives
-                    .iter()
-                    .map(|p| f64::from(weights[i][*p]))
-                    .sum::<f64>();
-            }
-            // d/d log(tau) of score / tau is -score / tau.
-            d_log_temperature -= share * dot(d_logits, &logits[i]);
-            let q = rows.queries[i];
-            for (d, d_logit) in rows.documents.iter().zip(d_logits) {
-                let d_score = share * d_logit / temperature;
-                axpy(d_embeddings.row_mut(q), d_score, embeddings.row(*d));
-                axpy(d_embeddings.row_mut(*d), d_score, embeddings.row(q));
-            }
-        }
-    }
-    let mut gradients = retriever.zero_gradients()?;
-    embedded.backward(
+    let step = Step {
         retriever,
-        &places.texts,
-        &d_embeddings,
+        texts: &StepTexts::new(retriever, data, groups)?,
+        temperature,
+        chunk_tokens,
         dropout_seed,
-        &mut gradients,
-    );
-    Ok(StepResult {
-        loss,
-        gradients,
-        d_log_temperature,
-        weight_entropy: entropy / n_queries as f64,
-        weight_on_positive: (with_positive > 0).then(|| on_positive / with_positive as f64),
-    })
+    };
+    step.compute(|group, weights| objective.evaluate(&data.texts(&groups[group]), weights))
 }
 
-/// Embedding rows of a step: each text once, however many groups it stands in.
-struct Places {
-    texts: Vec<Text>,
-    groups: Vec<GroupRows>,
+/// The texts of a step, each once, however many groups it stands in.
+#[derive(Debug, Default)]
+pub struct StepTexts {
+    /// Queries and documents; their places here are their embeddings' rows.
+    pub texts: Vec<Text>,
+    /// The groups.
+    pub groups: Vec<GroupTexts>,
 }
 
-struct GroupRows {
-    documents: Vec<usize>,
-    queries: Vec<usize>,
+/// Places of a group's texts.
+#[derive(Debug, Default)]
+pub struct GroupTexts {
+    /// Places of the documents, in prompt order.
+    pub documents: Vec<usize>,
+    /// Places of the queries.
+    pub queries: Vec<usize>,
+    /// Numbers of each query's known passages among the documents: for reports alone.
+    pub positives: Vec<Vec<usize>>,
 }
 
-impl Places {
+impl StepTexts {
     fn new(retriever: &Retriever, data: &TrainData, groups: &[GroupIndex]) -> Result<Self> {
-        let mut texts: Vec<Text> = Vec::new();
+        let mut step = Self::default();
         let mut known: HashMap<(Role, usize), usize> = HashMap::new();
         let mut place = |role: Role, number: usize| -> Result<usize> {
-            if let Some(row) = known.get(&(role, number)) {
-                return Ok(*row);
+            if let Some(place) = known.get(&(role, number)) {
+                return Ok(*place);
             }
             let text = match role {
                 Role::Query => retriever.tokenize(role, &data.set.rows[number].query)?,
@@ -138,73 +82,152 @@ impl Places {
                     retriever.tokenize(role, &document.full_text())?
                 }
             };
-            texts.push(text);
-            known.insert((role, number), texts.len() - 1);
-            Ok(texts.len() - 1)
+            step.texts.push(text);
+            known.insert((role, number), step.texts.len() - 1);
+            Ok(step.texts.len() - 1)
         };
-        let groups = groups
-            .iter()
-            .map(|group| {
-                let documents = group.documents.iter().map(|d| place(Role::Document, *d));
-                let documents = documents.collect::<Result<_>>()?;
-                let queries = group
-                    .queries
-                    .iter()
-                    .map(|(row, _)| place(Role::Query, *row));
-                Ok(GroupRows {
-                    documents,
-                    queries: queries.collect::<Result<_>>()?,
-                })
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self { texts, groups })
+        for group in groups {
+            let mut places = GroupTexts::default();
+            for document in &group.documents {
+                places.documents.push(place(Role::Document, *document)?);
+            }
+            for (row, positives) in &group.queries {
+                places.queries.push(place(Role::Query, *row)?);
+                places.positives.push(positives.clone());
+            }
+            step.groups.push(places);
+        }
+        Ok(step)
     }
+}
+
+/// A step that is about to be computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// What is trained.
+    pub retriever: &'a Retriever,
+    /// What it embeds.
+    pub texts: &'a StepTexts,
+    /// Scores are divided by it.
+    pub temperature: f32,
+    /// Tokens whose activations are kept at once.
+    pub chunk_tokens: usize,
+    /// Seed of the adapters' dropout.
+    pub dropout_seed: Option<u64>,
+}
+
+impl Step<'_> {
+    /// Embeds, asks `judge` for each group's losses under its document weights
+    /// (`[queries][documents]`), and goes back.
+    pub fn compute(
+        self,
+        mut judge: impl FnMut(usize, &[Vec<f32>]) -> Result<Vec<QueryLoss>>,
+    ) -> Result<StepResult> {
+        let StepTexts { texts, groups } = self.texts;
+        let embedded = Embedded::new(self, texts);
+        let embeddings = &embedded.embeddings;
+        let mut d_embeddings = Matrix::zeros(embeddings.rows(), embeddings.cols());
+        let n_queries: usize = groups.iter().map(|group| group.queries.len()).sum();
+        let share = 1.0 / n_queries as f32;
+        let mut result = StepResult {
+            loss: 0.0,
+            gradients: self.retriever.zero_gradients()?,
+            d_log_temperature: 0.0,
+            weight_entropy: 0.0,
+            weight_on_positive: None,
+        };
+        let mut on_positives = Vec::new();
+        for (number, group) in groups.iter().enumerate() {
+            let logits = self.logits(embeddings, group);
+            let weights: Vec<Vec<f32>> = logits.iter().map(|logits| softmaxed(logits)).collect();
+            let losses = judge(number, &weights)?;
+            for (i, QueryLoss { loss, d_logits }) in losses.iter().enumerate() {
+                result.loss += f64::from(*loss) / n_queries as f64;
+                result.weight_entropy += entropy(&weights[i]) / n_queries as f64;
+                let positives = &group.positives[i];
+                if !positives.is_empty() {
+                    let on = positives.iter().map(|p| f64::from(weights[i][*p]));
+                    on_positives.push(on.sum::<f64>());
+                }
+                // d/d log(tau) of score / tau is -score / tau.
+                result.d_log_temperature -= share * dot(d_logits, &logits[i]);
+                let q = group.queries[i];
+                for (d, d_logit) in group.documents.iter().zip(d_logits) {
+                    let d_score = share * d_logit / self.temperature;
+                    axpy(d_embeddings.row_mut(q), d_score, embeddings.row(*d));
+                    axpy(d_embeddings.row_mut(*d), d_score, embeddings.row(q));
+                }
+            }
+        }
+        if !on_positives.is_empty() {
+            let mean = on_positives.iter().sum::<f64>() / on_positives.len() as f64;
+            result.weight_on_positive = Some(mean);
+        }
+        embedded.backward(self, texts, &d_embeddings, &mut result.gradients);
+        Ok(result)
+    }
+
+    /// Scores over temperature, `[queries][documents]`.
+    fn logits(&self, embeddings: &Matrix, group: &GroupTexts) -> Vec<Vec<f32>> {
+        let logits_of = |q: &usize| {
+            let score = |d: &usize| dot(embeddings.row(*q), embeddings.row(*d)) / self.temperature;
+            group.documents.iter().map(score).collect()
+        };
+        group.queries.iter().map(logits_of).collect()
+    }
+}
+
+fn softmaxed(logits: &[f32]) -> Vec<f32> {
+    let mut weights = logits.to_vec();
+    softmax(&mut weights);
+    weights
+}
+
+fn entropy(weights: &[f32]) -> f64 {
+    let used = weights.iter().filter(|w| **w > 0.0).map(|w| f64::from(*w));
+    -used.map(|w| w * w.ln()).sum::<f64>()
 }
 
 /// Embeddings of a step, with activations if they fit.
 struct Embedded {
     embeddings: Matrix,
     tape: Option<RetrieverTape>,
-    chunk_tokens: usize,
 }
 
 impl Embedded {
-    fn new(
-        retriever: &Retriever,
-        texts: &[Text],
-        chunk_tokens: usize,
-        dropout_seed: Option<u64>,
-    ) -> Self {
-        if chunks(texts, chunk_tokens).len() == 1 {
+    fn new(step: Step<'_>, texts: &[Text]) -> Self {
+        let Step {
+            retriever,
+            dropout_seed,
+            ..
+        } = step;
+        if chunks(texts, step.chunk_tokens).len() == 1 {
             let (embeddings, tape) = retriever.forward_with_tape(texts, dropout_seed);
             return Self {
                 embeddings,
                 tape: Some(tape),
-                chunk_tokens,
             };
         }
-        let embeddings = retriever.embed_with(texts, dropout_seed);
         Self {
-            embeddings,
+            embeddings: retriever.embed_with(texts, dropout_seed),
             tape: None,
-            chunk_tokens,
         }
     }
 
     fn backward(
         self,
-        retriever: &Retriever,
+        step: Step<'_>,
         texts: &[Text],
         d_embeddings: &Matrix,
-        dropout_seed: Option<u64>,
         gradients: &mut RetrieverGradients,
     ) {
+        let Step { retriever, .. } = step;
         if let Some(tape) = self.tape {
             return retriever.backward(tape, d_embeddings, gradients);
         }
         let mut first = 0;
-        for chunk in chunks(texts, self.chunk_tokens) {
-            let (_, tape) = retriever.forward_with_tape(chunk, dropout_seed);
+        for chunk in chunks(texts, step.chunk_tokens) {
+            let (_, tape) = retriever.forward_with_tape(chunk, step.dropout_seed);
             let d = d_embeddings.rows_copy(first..first + chunk.len());
             retriever.backward(tape, &d, gradients);
             first += chunk.len();
