@@ -90,6 +90,14 @@ impl Progress {
         self.before = done;
     }
 
+    /// Time spent on something else in between, which the rate leaves out.
+    pub fn was_away(&mut self, time: Duration) {
+        self.started += time;
+        if let Shown::Bar(bar) = &self.shown {
+            bar.reset_eta();
+        }
+    }
+
     /// What the work found last, shown beside how far it is.
     pub fn note(&mut self, text: &str) {
         if let Shown::Bar(bar) = &self.shown {

@@ -21,6 +21,7 @@ use dream_ir::{Bm25, Bm25Params, Document, Hit, Measure, Run, TrainingRow, Train
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Explained questions in a report.
 const EXAMPLES: usize = 3;
@@ -321,6 +322,7 @@ struct Watcher<'a> {
     app: &'a App,
     steps: Option<Progress>,
     evaluation: Option<Progress>,
+    evaluating_since: Option<Instant>,
     total_steps: u64,
     failed: Option<dream::Error>,
 }
@@ -332,6 +334,7 @@ impl<'a> Watcher<'a> {
             app,
             steps: None,
             evaluation: None,
+            evaluating_since: None,
             total_steps: 0,
             failed: None,
         }
@@ -384,6 +387,7 @@ impl Observer for Watcher<'_> {
             }
             Event::Evaluating { done, total } => {
                 let app = self.app;
+                self.evaluating_since.get_or_insert_with(Instant::now);
                 let progress = self
                     .evaluation
                     .get_or_insert_with(|| Progress::new("evaluating", Unit::Of("texts"), app));
@@ -392,6 +396,10 @@ impl Observer for Watcher<'_> {
             Event::Evaluated(record) => {
                 if let Some(progress) = self.evaluation.take() {
                     progress.finish();
+                }
+                if let (Some(since), Some(steps)) = (self.evaluating_since.take(), &mut self.steps)
+                {
+                    steps.was_away(since.elapsed());
                 }
                 let measures: Vec<String> = record
                     .eval

@@ -135,6 +135,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Number of rows.
+    pub fn rows_len(&self) -> usize {
+        self.rows
+    }
+
     /// Transposed, without moving anything.
     #[must_use]
     pub fn t(self) -> Self {

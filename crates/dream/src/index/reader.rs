@@ -1,5 +1,5 @@
 //! Reading an embedding folder: sizes are checked when it is opened, digests when asked for, and
-//! embeddings pass by in blocks, so searching needs memory for one block only.
+//! embeddings are mapped, so searching needs memory for scores only.
 
 use super::manifest::{Manifest, Shard};
 use super::search::{Scored, TopK};
@@ -7,13 +7,14 @@ use super::writer::MAX_ID_BYTES;
 use crate::files::read_capped;
 use crate::{Error, Result};
 use dream_nn::Matrix;
+use dream_nn::weights::MappedF32;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Embeddings that are read together.
-const BLOCK_DOCUMENTS: usize = 1024;
+/// Embeddings that are searched together.
+const BLOCK_DOCUMENTS: usize = 1 << 16;
 /// Bytes of a file that are hashed together.
 const HASH_BYTES: usize = 1 << 20;
 
@@ -94,17 +95,11 @@ impl Index {
         let mut top = TopK::new(queries, k)?;
         for shard in &self.manifest.shards {
             let path = self.embeddings(shard);
-            let io = |e| Error::io(&path, e);
-            let mut file = File::open(&path).map_err(io)?;
-            let mut left = shard.count;
-            while left > 0 {
-                let n = left.min(BLOCK_DOCUMENTS);
-                let mut bytes = vec![0; n * dim * size_of::<f32>()];
-                file.read_exact(&mut bytes).map_err(io)?;
-                let (words, _) = bytes.as_chunks::<4>();
-                let block: Vec<f32> = words.iter().map(|w| f32::from_le_bytes(*w)).collect();
-                top.add(&block);
-                left -= n;
+            // Once more: a file that has changed since it was opened must not be read beyond its end.
+            check_size(&path, self.embedding_bytes(shard)?)?;
+            let mapped = MappedF32::open(&path)?;
+            for rows in mapped.blocks(BLOCK_DOCUMENTS * dim) {
+                top.add(&rows);
             }
         }
         Ok(top.finish())

@@ -13,8 +13,8 @@ use std::collections::BinaryHeap;
 
 /// Queries whose scores are computed together.
 const QUERY_BLOCK: usize = 256;
-/// Documents whose scores are computed together.
-const DOCUMENT_BLOCK: usize = 1024;
+/// Documents whose scores a thread computes together.
+const DOCUMENT_BLOCK: usize = 512;
 
 /// A document's position and its score.
 pub type Scored = (usize, f32);
@@ -24,9 +24,12 @@ pub type Scored = (usize, f32);
 pub struct TopK<'a> {
     queries: &'a Matrix,
     k: usize,
-    best: Vec<BinaryHeap<Reverse<Candidate>>>,
+    best: Vec<Heap>,
     n_documents: usize,
 }
+
+/// The best candidates of one query, the worst of them on top.
+type Heap = BinaryHeap<Reverse<Candidate>>;
 
 /// Ordered by score, then by position: a document that came first is the better one.
 #[derive(Clone, Copy, Debug)]
@@ -78,26 +81,25 @@ impl<'a> TopK<'a> {
     pub fn add(&mut self, documents: &[f32]) {
         let dim = self.queries.cols();
         assert_eq!(documents.len() % dim, 0, "whole rows. This is a bug.");
-        for block in documents.chunks(DOCUMENT_BLOCK * dim) {
-            self.add_block(View::new(block, block.len() / dim, dim), block.len() / dim);
-        }
-    }
-
-    fn add_block(&mut self, documents: View<'_>, n: usize) {
-        let (k, first) = (self.k, self.n_documents);
-        for (block, heaps) in self.best.chunks_mut(QUERY_BLOCK).enumerate() {
-            let start = block * QUERY_BLOCK;
-            let queries = self.queries.view().rows(start..start + heaps.len());
-            let mut scores = Matrix::zeros(heaps.len(), n);
-            let all = Threads::All;
-            gemm(scores.view_mut(), queries, documents.t(), 1.0, false, all);
-            heaps.par_iter_mut().enumerate().for_each(|(row, heap)| {
-                for (document, &score) in (first..).zip(scores.row(row)) {
-                    push(heap, k, Candidate { score, document });
-                }
-            });
-        }
-        self.n_documents += n;
+        let (queries, k, first) = (self.queries, self.k, self.n_documents);
+        let empty = || vec![Heap::new(); queries.rows()];
+        let found = documents.par_chunks(DOCUMENT_BLOCK * dim).enumerate().fold(
+            empty,
+            |mut heaps, (i, block)| {
+                let documents = View::new(block, block.len() / dim, dim);
+                add_block(
+                    queries,
+                    documents,
+                    first + i * DOCUMENT_BLOCK,
+                    k,
+                    &mut heaps,
+                );
+                heaps
+            },
+        );
+        let found = found.reduce(empty, |into, from| merge(into, from, k));
+        self.best = merge(std::mem::take(&mut self.best), found, k);
+        self.n_documents += documents.len() / dim;
     }
 
     /// For each query its documents, best first.
@@ -110,7 +112,33 @@ impl<'a> TopK<'a> {
     }
 }
 
-fn push(heap: &mut BinaryHeap<Reverse<Candidate>>, k: usize, candidate: Candidate) {
+/// Scores `documents [n, dim]`, whose positions begin at `first`, on the calling thread.
+fn add_block(queries: &Matrix, documents: View<'_>, first: usize, k: usize, heaps: &mut [Heap]) {
+    for (block, heaps) in heaps.chunks_mut(QUERY_BLOCK).enumerate() {
+        let start = block * QUERY_BLOCK;
+        let queries = queries.view().rows(start..start + heaps.len());
+        let mut scores = Matrix::zeros(heaps.len(), documents.rows_len());
+        let one = Threads::One;
+        gemm(scores.view_mut(), queries, documents.t(), 1.0, false, one);
+        for (row, heap) in heaps.iter_mut().enumerate() {
+            for (document, &score) in (first..).zip(scores.row(row)) {
+                push(heap, k, Candidate { score, document });
+            }
+        }
+    }
+}
+
+/// The best of both, query by query: the order of candidates is total, so who found them does not matter.
+fn merge(mut into: Vec<Heap>, from: Vec<Heap>, k: usize) -> Vec<Heap> {
+    for (heap, others) in into.iter_mut().zip(from) {
+        for Reverse(candidate) in others {
+            push(heap, k, candidate);
+        }
+    }
+    into
+}
+
+fn push(heap: &mut Heap, k: usize, candidate: Candidate) {
     if heap.len() < k {
         heap.push(Reverse(candidate));
     } else if let Some(mut worst) = heap.peek_mut()

@@ -4,7 +4,7 @@
 //! loudly and passes where they are missing.
 
 use crate::tiny_models::{check_injection, ids, numbers, spans};
-use crate::tolerance::{GRADIENT, LOSS, assert_close, assert_number};
+use crate::tolerance::{BF16, F32, Tolerance, assert_close, assert_number};
 use dream::heads::HeadId;
 use dream::heads::scoring::document_scores;
 use dream::llm::{ReadDocuments, text_loss};
@@ -34,32 +34,39 @@ fn smollm2_equals_the_golden_numbers() {
         );
         return;
     };
-    let model = Arc::new(Model::load(Path::new(&path), Dtype::F32).expect("the model loads"));
     let text = std::fs::read_to_string(golden).expect("golden file");
     let cases: Vec<Value> = serde_json::from_str(&text).expect("golden file is JSON");
-    for entry in &cases {
-        let (case, expect) = (&entry["case"], &entry["expect"]);
-        match case["kind"].as_str().expect("kind") {
-            "loss" => check_loss(&model, case, expect),
-            "embed" => check_embeddings(&model, case, expect),
-            "inject" => check_injections(&model, case, expect),
-            "heads" => check_heads(&model, expect),
-            other => panic!("unknown golden kind {other}"),
+    for (dtype, tolerance) in [(Dtype::F32, F32), (Dtype::Bf16, BF16)] {
+        let model = Arc::new(Model::load(Path::new(&path), dtype).expect("the model loads"));
+        for entry in &cases {
+            let (case, expect) = (&entry["case"], &entry["expect"]);
+            match case["kind"].as_str().expect("kind") {
+                "loss" => check_loss(&model, case, expect, tolerance),
+                "embed" => check_embeddings(&model, case, expect, tolerance),
+                "inject" => check_injections(&model, case, expect, tolerance),
+                "heads" => check_heads(&model, expect, tolerance),
+                other => panic!("unknown golden kind {other}"),
+            }
         }
     }
 }
 
-fn check_loss(model: &Model, case: &Value, expect: &Value) {
+fn check_loss(model: &Model, case: &Value, expect: &Value, tolerance: Tolerance) {
     let tokens = model
         .tokenizer
         .encode(case["text"].as_str().expect("text"))
         .expect("tokens");
     assert_eq!(tokens, ids(&expect["ids"]));
     let loss = text_loss(&model.decoder, &tokens).expect("long enough");
-    assert_number("loss", loss, expect["loss"].as_f64().expect("loss"), LOSS);
+    assert_number(
+        "loss",
+        loss,
+        expect["loss"].as_f64().expect("loss"),
+        tolerance.loss,
+    );
 }
 
-fn check_embeddings(model: &Arc<Model>, case: &Value, expect: &Value) {
+fn check_embeddings(model: &Arc<Model>, case: &Value, expect: &Value, tolerance: Tolerance) {
     let retriever = Retriever {
         model: Arc::clone(model),
         config: RetrieverConfig {
@@ -80,12 +87,12 @@ fn check_embeddings(model: &Arc<Model>, case: &Value, expect: &Value) {
             "embedding",
             embedding.data(),
             &numbers(&want["embedding"]),
-            PRINTED,
+            PRINTED.max(tolerance.state),
         );
     }
 }
 
-fn check_injections(model: &Model, case: &Value, expect: &Value) {
+fn check_injections(model: &Model, case: &Value, expect: &Value, tolerance: Tolerance) {
     let mut golden = expect.clone();
     for key in ["heads", "scores", "tau"] {
         golden[key] = case[key].clone();
@@ -93,12 +100,19 @@ fn check_injections(model: &Model, case: &Value, expect: &Value) {
     for rows in ["suffix", "target"] {
         for budget in ["mass", "one"] {
             let what = format!("{rows}/{budget}");
-            check_injection(&what, model, &golden, &expect[&what], (rows, budget, 1.0));
+            check_injection(
+                &what,
+                model,
+                &golden,
+                &expect[&what],
+                (rows, budget, 1.0),
+                tolerance,
+            );
         }
     }
 }
 
-fn check_heads(model: &Model, expect: &Value) {
+fn check_heads(model: &Model, expect: &Value, tolerance: Tolerance) {
     let rows = spans(&expect["query_rows"]).remove(0);
     let (tokens, null_tokens) = (ids(&expect["ids"]), ids(&expect["null_ids"]));
     let doc_spans = spans(&expect["doc_spans"]);
@@ -111,6 +125,11 @@ fn check_heads(model: &Model, expect: &Value) {
     let scores = document_scores(&model.decoder, &documents, question, null);
     for (name, want) in expect["scores"].as_object().expect("scores") {
         let id: HeadId = name.parse().expect("head");
-        assert_close(name, &scores[id.layer][id.head], &numbers(want), GRADIENT);
+        assert_close(
+            name,
+            &scores[id.layer][id.head],
+            &numbers(want),
+            tolerance.gradient,
+        );
     }
 }

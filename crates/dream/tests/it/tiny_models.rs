@@ -1,7 +1,7 @@
 //! The decoder, injection, adapters and head scores against PyTorch, transformers and PEFT on three
 //! tiny models (`fixtures/README.md` says how the numbers were made).
 
-use crate::tolerance::{GRADIENT, LOSS, STATE, assert_close, assert_number};
+use crate::tolerance::{F32, GRADIENT, LOSS, STATE, Tolerance, assert_close, assert_number};
 use dream::heads::scoring::document_scores;
 use dream::heads::{HeadId, HeadSet};
 use dream::injection::{Budget, Rows};
@@ -137,6 +137,7 @@ pub fn check_injection(
     golden: &Value,
     case: &Value,
     (rows, budget, gate): (&str, &str, f32),
+    tolerance: Tolerance,
 ) -> Judgement {
     let (prefix, suffix) = prompt(golden);
     let documents = ReadDocuments::new(&model.decoder, &prefix);
@@ -166,10 +167,15 @@ pub fn check_injection(
         what,
         judged.loss,
         case["loss"].as_f64().expect("loss"),
-        LOSS,
+        tolerance.loss,
     );
     let got = d_scores(&judged, &weights, tau);
-    assert_close(what, &got, &numbers(&case["dloss_dscores"]), GRADIENT);
+    assert_close(
+        what,
+        &got,
+        &numbers(&case["dloss_dscores"]),
+        tolerance.gradient,
+    );
     assert!(
         got.iter().sum::<f32>().abs() < 1e-4,
         "{what}: gradients of scores sum to zero"
@@ -179,7 +185,7 @@ pub fn check_injection(
         what,
         ordinary,
         golden["ordinary_loss"].as_f64().expect("loss"),
-        LOSS,
+        tolerance.loss,
     );
     let plain = InjectionConfig {
         gate: 0.0,
@@ -210,7 +216,7 @@ fn injection_equals_an_independent_implementation_for_all_rows_budgets_and_gates
             };
             let gate = case["gate"].as_f64().expect("gate") as f32;
             let what = format!("{name} {rows} {budget} {gate}");
-            let plain = check_injection(&what, &model, &golden, case, (rows, &budget, gate));
+            let plain = check_injection(&what, &model, &golden, case, (rows, &budget, gate), F32);
             let own = numbers(&golden["own_distribution"][rows]);
             assert_close(&what, &plain.own_distribution, &own, STATE);
         }

@@ -1,10 +1,34 @@
 //! How close is equal: each tolerance once, by name.
 
-/// Losses of an `f32` model against an independent `f32` or `f64` one, relative.
+/// What a model computes against an independent `f32` or `f64` implementation.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// Losses, relative.
+    pub loss: f64,
+    /// Gradients, relative to the largest of the vector.
+    pub gradient: f64,
+    /// Hidden states and embeddings, relative to the largest of the vector.
+    pub state: f64,
+}
+
+/// Weights in `f32`.
+pub const F32: Tolerance = Tolerance {
+    loss: LOSS,
+    gradient: GRADIENT,
+    state: STATE,
+};
+/// Weights in `bf16`: eight bits of mantissa, rounded anew at every product of thirty layers.
+pub const BF16: Tolerance = Tolerance {
+    loss: 2e-2,
+    gradient: 1e-1,
+    state: 5e-2,
+};
+
+/// [`F32`]'s, by name.
 pub const LOSS: f64 = 1e-4;
-/// Gradients likewise, relative to the largest of the vector.
+/// Likewise.
 pub const GRADIENT: f64 = 1e-3;
-/// Hidden states and embeddings, relative to the largest of the vector.
+/// Likewise.
 pub const STATE: f64 = 1e-4;
 
 /// Compares vectors; a failure names the place of the largest difference.

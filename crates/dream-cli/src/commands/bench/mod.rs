@@ -2,6 +2,7 @@
 
 mod encode;
 mod gemm;
+mod scaling;
 mod search;
 mod step;
 
@@ -30,6 +31,7 @@ enum What {
     Gemm(gemm::Args),
     Encode(encode::Args),
     Search(search::Args),
+    Scaling(scaling::Args),
 }
 
 /// Does it.
@@ -39,6 +41,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         What::Gemm(args) => gemm::run(args, app),
         What::Encode(args) => encode::run(args, app),
         What::Search(args) => search::run(args, app),
+        What::Scaling(args) => scaling::run(args, app),
     }
 }
 
