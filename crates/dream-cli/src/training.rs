@@ -13,6 +13,7 @@ use dream::report::html::Fact;
 use dream::report::metrics::{Record, read_metrics};
 use dream::report::svg::Reference;
 use dream::train::config::{LlmConfig, TrainConfig};
+use dream::train::evaluation::EvalSet;
 use dream::train::objective::{Dream, InfoNce, Objective, ObjectiveKind};
 use dream::train::run_folder::{ADAPTER, ReportParts, RunFolder, explain_row};
 use dream::train::{Event, Observer, Outcome, Setup, TrainData, Trainer};
@@ -124,7 +125,7 @@ impl Training<'_> {
         let ndcg: Vec<f64> = records
             .iter()
             .filter_map(|r| match r {
-                Record::Eval(e) if e.eval.name == trainer.eval_name() => {
+                Record::Eval(e) if e.eval.name == trainer.eval_set().name => {
                     e.eval.measures.get("nDCG@10").copied()
                 }
                 _ => None,
@@ -212,7 +213,12 @@ impl Training<'_> {
 
     /// BM25's nDCG@10 on what the trainer evaluates.
     fn bm25(&self, trainer: &Trainer<'_>) -> Result<f64> {
-        let (documents, queries, qrels) = trainer.eval_set();
+        let EvalSet {
+            documents,
+            queries,
+            qrels,
+            ..
+        } = trainer.eval_set();
         let params = Bm25Params {
             k1: self.config.data.bm25_k1,
             b: self.config.data.bm25_b,

@@ -3,7 +3,10 @@
 pub mod checkpoint;
 pub mod config;
 pub mod data;
+pub mod evaluation;
+mod identity;
 pub mod objective;
+mod parameters;
 pub mod run_folder;
 pub mod step;
 pub mod trainer;

@@ -7,30 +7,22 @@
 use super::checkpoint::{self, State};
 use super::config::{TEMPERATURE_RANGE, TrainConfig};
 use super::data::TrainData;
+use super::evaluation::{EvalSet, EvalSets};
+use super::identity::{data_digest, fingerprint};
 use super::objective::Objective;
+use super::parameters;
 use super::step::{self, StepResult};
-use crate::evaluate::rank;
 use crate::model::Model;
 use crate::model::lora::LoraAdapter;
-use crate::report::metrics::{EvalRecord, Evaluation, MetricsWriter, Record, StepRecord, Timing};
+use crate::report::metrics::{EvalRecord, MetricsWriter, Record, StepRecord, Timing};
 use crate::retriever::adapter::{AdapterFolder, Provenance, RetrieverFile};
-use crate::retriever::standardize::Affine;
-use crate::retriever::{Retriever, Role, Standardize, Standardizer};
+use crate::retriever::{Retriever, Standardize};
 use crate::{Error, Result};
-use dream_ir::measures::DEFAULT_MEASURES;
-use dream_ir::{Document, Qrels, Query, Run};
 use dream_nn::ops::lora::mix;
 use dream_nn::optim::{AdamW, AdamWConfig, Parameter, clip_grad_norm};
-use rand::SeedableRng;
-use rand::seq::index;
-use rand_chacha::ChaCha8Rng;
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Documents ranked a query: what R@100 looks at.
-const EVAL_DEPTH: usize = 100;
 
 /// What a training tells whoever runs it.
 #[derive(Debug)]
@@ -75,14 +67,6 @@ pub enum Outcome {
     Stopped,
 }
 
-/// What evaluation searches.
-struct EvalSet<'a> {
-    name: String,
-    documents: Vec<&'a Document>,
-    queries: Vec<(String, String)>,
-    qrels: Qrels,
-}
-
 /// A run in progress.
 pub struct Trainer<'a> {
     config: &'a TrainConfig,
@@ -98,9 +82,7 @@ pub struct Trainer<'a> {
     fingerprint: String,
     provenance: Provenance,
     metrics: MetricsWriter,
-    eval: EvalSet<'a>,
-    /// The smaller set searched while training, if the configuration asks for one.
-    quick_eval: Option<EvalSet<'a>>,
+    eval: EvalSets<'a>,
     started: Instant,
 }
 
@@ -201,14 +183,14 @@ impl<'a> Trainer<'a> {
             ));
             state = found.state;
         } else if retriever.config.standardize != Standardize::None {
-            retriever.standardizer = Some(standardizer(
+            retriever.standardizer = Some(parameters::standardizer(
                 &retriever,
                 data,
                 config.retriever.standardize_texts,
                 config.seed,
             )?);
         }
-        let lengths = parameter_lengths(&mut retriever);
+        let lengths = parameters::lengths(&mut retriever);
         let adamw = AdamWConfig {
             weight_decay: config.optimizer.weight_decay,
             ..AdamWConfig::default()
@@ -231,12 +213,7 @@ impl<'a> Trainer<'a> {
             MetricsWriter::create(&metrics_path)?
         };
         Ok(Self {
-            eval: eval_set(config, data, eval_data, 0)?,
-            quick_eval: if eval_data.is_none() && config.eval.documents > 0 {
-                Some(eval_set(config, data, None, config.eval.documents)?)
-            } else {
-                None
-            },
+            eval: EvalSets::open(config, data, eval_data)?,
             config,
             data,
             objective,
@@ -269,14 +246,9 @@ impl<'a> Trainer<'a> {
         self.wall()
     }
 
-    /// Name of the evaluated set in the metrics.
-    pub fn eval_name(&self) -> &str {
-        &self.eval.name
-    }
-
-    /// What is evaluated: documents, queries (id and text), judgements.
-    pub fn eval_set(&self) -> (&[&'a Document], &[(String, String)], &Qrels) {
-        (&self.eval.documents, &self.eval.queries, &self.eval.qrels)
+    /// What is evaluated.
+    pub fn eval_set(&self) -> &EvalSet<'a> {
+        &self.eval.whole
     }
 
     /// The temperature as it is now.
@@ -290,7 +262,7 @@ impl<'a> Trainer<'a> {
     /// A number stopped being one (the last checkpoint stays), or a file could not be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let steps = self.config.training.steps;
-        let trainable = parameter_lengths(&mut self.retriever).iter().sum();
+        let trainable = parameters::lengths(&mut self.retriever).iter().sum();
         let mut go_on = observer.event(&Event::Started {
             step: self.step,
             steps,
@@ -361,8 +333,8 @@ impl<'a> Trainer<'a> {
         }
         let OptimizerRates { lr, temperature_lr } = self.rates();
         let grads: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
-        let n_adapter = gradients_len(&self.retriever);
-        let mut parameters: Vec<Parameter<'_>> = trainable(&mut self.retriever)
+        let n_adapter = parameters::decayed(&self.retriever);
+        let mut parameters: Vec<Parameter<'_>> = parameters::trainable(&mut self.retriever)
             .into_iter()
             .zip(grads)
             .enumerate()
@@ -412,56 +384,28 @@ impl<'a> Trainer<'a> {
         Ok(observer.event(&Event::Step(&record)))
     }
 
-    /// Evaluates now, on all documents or on the smaller set where there is one; `false` if the
-    /// observer asked to stop meanwhile.
+    /// Evaluates now; `false` if the observer asked to stop meanwhile.
     fn evaluate(&mut self, all: bool, observer: &mut dyn Observer) -> Result<bool> {
-        let quick = self.quick_eval.as_ref();
-        let searched = quick.filter(|_| !all).unwrap_or(&self.eval);
-        // Ranking everything lets the smaller set's figure be read off the same embeddings.
-        let depth = if quick.is_some() {
-            searched.documents.len()
-        } else {
-            EVAL_DEPTH
-        };
         let mut progress =
             |done: usize, total: usize| observer.event(&Event::Evaluating { done, total });
-        let EvalSet {
-            documents, queries, ..
-        } = searched;
-        let run = match rank(&self.retriever, documents, queries, depth, &mut progress) {
+        let measured = match self.eval.evaluate(&self.retriever, all, &mut progress) {
             Err(Error::Stopped) => return Ok(false),
             other => other?,
         };
-        let mut measured = vec![self.measure(searched, &run)?];
-        if let (Some(quick), true) = (quick, all) {
-            measured.push(self.measure(quick, &only(&run, quick)?)?);
-        }
         let mut go_on = true;
-        for record in measured {
+        for eval in measured {
+            let record = EvalRecord {
+                step: self.step,
+                eval,
+                timing: Timing {
+                    wall_secs: self.wall(),
+                    tokens_per_sec: None,
+                },
+            };
             self.metrics.write(&Record::Eval(record.clone()))?;
             go_on &= observer.event(&Event::Evaluated(&record));
         }
         Ok(go_on)
-    }
-
-    fn measure(&self, set: &EvalSet<'_>, run: &Run) -> Result<EvalRecord> {
-        let evaluation = dream_ir::evaluate(&set.qrels, run, &DEFAULT_MEASURES)?;
-        let measures = evaluation
-            .scores
-            .iter()
-            .map(|s| (s.measure.to_string(), s.mean))
-            .collect();
-        Ok(EvalRecord {
-            step: self.step,
-            eval: Evaluation {
-                name: set.name.clone(),
-                measures,
-            },
-            timing: Timing {
-                wall_secs: self.wall(),
-                tokens_per_sec: None,
-            },
-        })
     }
 
     fn save(&mut self) -> Result<PathBuf> {
@@ -527,139 +471,4 @@ impl<'a> Trainer<'a> {
 struct OptimizerRates {
     lr: f64,
     temperature_lr: f64,
-}
-
-/// A run without the documents that a smaller set does not have.
-fn only(run: &Run, set: &EvalSet<'_>) -> Result<Run> {
-    let ids: HashSet<&str> = set.documents.iter().map(|d| d.id.as_str()).collect();
-    let mut kept = Run::default();
-    for (query, hits) in run.iter() {
-        let hits = hits
-            .iter()
-            .filter(|hit| ids.contains(hit.document.as_str()));
-        kept.insert(query, hits.take(EVAL_DEPTH).cloned().collect())?;
-    }
-    Ok(kept)
-}
-
-/// Everything that is trained, in the order of its gradients.
-fn trainable(retriever: &mut Retriever) -> Vec<&mut [f32]> {
-    let train_layer = retriever.config.standardize == Standardize::Trainable;
-    let mut all = Vec::new();
-    if let Some(adapter) = &mut retriever.adapter {
-        all.extend(adapter.parameters_mut());
-    }
-    if let Some(layer) = retriever.standardizer.as_mut().filter(|_| train_layer) {
-        all.extend(layer.parts_mut());
-    }
-    all
-}
-
-fn parameter_lengths(retriever: &mut Retriever) -> Vec<usize> {
-    trainable(retriever).iter().map(|part| part.len()).collect()
-}
-
-/// How many of the trainable parts are LoRA matrices: those that weight decay applies to.
-fn gradients_len(retriever: &Retriever) -> usize {
-    retriever
-        .adapter
-        .as_ref()
-        .map_or(0, |adapter| adapter.parameters().len())
-}
-
-/// The standardising layer from the statistics of unlabelled training queries and documents.
-fn standardizer(
-    retriever: &Retriever,
-    data: &TrainData,
-    texts: usize,
-    seed: u64,
-) -> Result<Standardizer> {
-    let mut rng = ChaCha8Rng::seed_from_u64(mix(seed ^ 0x57a7));
-    let mut pool = |role: Role, n: usize, text: &dyn Fn(usize) -> String| {
-        let drawn = index::sample(&mut rng, n, texts.min(n));
-        let texts = drawn
-            .into_iter()
-            .map(|i| retriever.tokenize(role, &text(i)));
-        let texts = texts.collect::<Result<Vec<_>>>()?;
-        Affine::from_statistics(&retriever.pool(&texts))
-    };
-    let documents = data.set.corpus.documents();
-    Ok(Standardizer {
-        query: pool(Role::Query, data.set.rows.len(), &|i| {
-            data.set.rows[i].query.clone()
-        })?,
-        document: pool(Role::Document, documents.len(), &|i| {
-            documents[i].full_text()
-        })?,
-    })
-}
-
-/// The whole set, or of held-out rows the smaller one with `limit` documents.
-fn eval_set<'a>(
-    config: &TrainConfig,
-    data: &'a TrainData,
-    eval_data: Option<&'a dream_ir::beir::Dataset>,
-    limit: usize,
-) -> Result<EvalSet<'a>> {
-    let pairs = |queries: &[Query]| {
-        queries
-            .iter()
-            .map(|q| (q.id.clone(), q.text.clone()))
-            .collect::<Vec<_>>()
-    };
-    if let Some(dataset) = eval_data {
-        let folder = config.eval.data.as_ref().and_then(|path| path.file_name());
-        let name = folder.map_or("eval".into(), |name| name.to_string_lossy().into_owned());
-        return Ok(EvalSet {
-            name,
-            documents: dataset.corpus.documents().iter().collect(),
-            queries: pairs(&dataset.queries),
-            qrels: dataset.qrels.clone(),
-        });
-    }
-    let (documents, queries, qrels) = data.heldout_set(limit)?;
-    let name = if limit == 0 {
-        "heldout".into()
-    } else {
-        format!("heldout-{limit}")
-    };
-    Ok(EvalSet {
-        name,
-        documents,
-        queries: pairs(&queries),
-        qrels,
-    })
-}
-
-fn data_digest(data: &TrainData) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut feed = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    for document in data.set.corpus.documents() {
-        for text in [&document.id, &document.title, &document.text] {
-            feed(text);
-        }
-    }
-    for row in data.set.rows.iter().chain(&data.heldout) {
-        for text in [&row.id, &row.query, &row.target] {
-            feed(text);
-        }
-    }
-    hasher.finalize().to_hex().to_string()
-}
-
-/// Digest of what must be the same for a checkpoint to go on. Where the run is written, how often it
-/// is saved or evaluated, and how much is computed at once may differ.
-fn fingerprint(config: &TrainConfig, provenance: &Provenance) -> String {
-    let mut same = config.clone();
-    same.output = PathBuf::new();
-    same.training.save_every = 0;
-    same.eval.every = 0;
-    same.eval.at_start = false;
-    let text =
-        serde_json::to_string(&(same, &provenance.base_model_digest, &provenance.data_digest))
-            .expect("a configuration prints. This is a bug.");
-    blake3::hash(text.as_bytes()).to_hex().to_string()
 }
