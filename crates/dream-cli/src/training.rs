@@ -2,6 +2,7 @@
 //! the report at the end.
 
 use crate::cli::App;
+use crate::commands::train::figure;
 use crate::interrupt;
 use crate::progress::{Progress, Unit};
 use anyhow::{Result, bail};
@@ -55,8 +56,8 @@ pub struct TrainingResult {
     pub steps: u64,
     /// Seconds of training and evaluation.
     pub wall_secs: f64,
-    /// nDCG@10 of BM25 on the evaluated queries.
-    pub bm25: f64,
+    /// nDCG@10 of BM25 on the evaluated queries; like those below, absent without evaluation.
+    pub bm25: Option<f64>,
     /// nDCG@10 before training.
     pub before: Option<f64>,
     /// nDCG@10 after training.
@@ -120,12 +121,15 @@ impl Training<'_> {
             tracing::warn!("stopped after step {at}; go on with --resume");
             return Err(dream::Error::Stopped.into());
         }
-        let bm25 = self.bm25(&trainer)?;
+        let bm25 = match trainer.eval_set() {
+            Some(set) => Some(self.bm25(set)?),
+            None => None,
+        };
         let records = read_metrics(&folder.path().join("metrics.jsonl"))?;
         let ndcg: Vec<f64> = records
             .iter()
             .filter_map(|r| match r {
-                Record::Eval(e) if e.eval.name == trainer.eval_set().name => {
+                Record::Eval(e) if trainer.eval_set().is_some_and(|s| s.name == e.eval.name) => {
                     e.eval.measures.get("nDCG@10").copied()
                 }
                 _ => None,
@@ -163,10 +167,7 @@ impl Training<'_> {
             intro: intro(config),
             heads: list.as_ref(),
             selected: selected.as_ref(),
-            references: vec![Reference {
-                label: "BM25".into(),
-                value: bm25,
-            }],
+            references: bm25.map(reference).into_iter().collect(),
             facts: facts(&result),
             explanations,
             commands: self.commands(),
@@ -212,13 +213,13 @@ impl Training<'_> {
     }
 
     /// BM25's nDCG@10 on what the trainer evaluates.
-    fn bm25(&self, trainer: &Trainer<'_>) -> Result<f64> {
+    fn bm25(&self, set: &EvalSet<'_>) -> Result<f64> {
         let EvalSet {
             documents,
             queries,
             qrels,
             ..
-        } = trainer.eval_set();
+        } = set;
         let params = Bm25Params {
             k1: self.config.data.bm25_k1,
             b: self.config.data.bm25_b,
@@ -285,6 +286,13 @@ impl Training<'_> {
     }
 }
 
+fn reference(bm25: f64) -> Reference {
+    Reference {
+        label: "BM25".into(),
+        value: bm25,
+    }
+}
+
 fn intro(config: &TrainConfig) -> String {
     let what = match config.objective.name {
         ObjectiveKind::Dream => {
@@ -305,19 +313,14 @@ fn intro(config: &TrainConfig) -> String {
 fn facts(result: &TrainingResult) -> Vec<Fact> {
     let fact = |label: &str, value: Option<f64>, note: &str, emphasis| Fact {
         label: label.into(),
-        value: value.map_or("-".into(), |v| format!("{v:.3}")),
+        value: figure(value),
         note: note.into(),
         emphasis,
     };
     vec![
         fact("Before training", result.before, "held-out nDCG@10", false),
         fact("After training", result.after, "held-out nDCG@10", true),
-        fact(
-            "BM25",
-            Some(result.bm25),
-            "the same queries and documents",
-            false,
-        ),
+        fact("BM25", result.bm25, "the same queries and documents", false),
     ]
 }
 

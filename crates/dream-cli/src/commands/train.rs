@@ -79,6 +79,11 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     print(&result, app)
 }
 
+/// A figure, or a dash where nothing was measured.
+pub fn figure(value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| format!("{value:.3}"))
+}
+
 fn print(result: &TrainingResult, app: &App) -> Result<()> {
     if app.json {
         return print_json(result);
@@ -88,10 +93,11 @@ fn print(result: &TrainingResult, app: &App) -> Result<()> {
         "trained {} steps in {:.0} s",
         result.steps, result.wall_secs
     ))?;
-    if let (Some(before), Some(after)) = (result.before, result.after) {
+    if let Some(after) = result.after {
         output.line(format!(
-            "held-out nDCG@10: {before:.3} before, {after:.3} after; BM25 {:.3}",
-            result.bm25
+            "held-out nDCG@10: {} before, {after:.3} after; BM25 {}",
+            figure(result.before),
+            figure(result.bm25)
         ))?;
     }
     output.line(format!("adapter: {}", result.adapter.display()))?;

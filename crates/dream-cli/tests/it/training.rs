@@ -87,6 +87,33 @@ fn a_run_leaves_an_adapter_curves_and_a_report_and_the_adapter_works() {
 }
 
 #[test]
+fn rows_without_any_judgement_train_to_the_end_without_evaluation() {
+    let dir = folder();
+    data(dir.path());
+    let rows = std::fs::read_to_string(dir.path().join("data/train.jsonl")).expect("rows");
+    let unjudged: Vec<&str> = rows
+        .lines()
+        .map(|row| row.split(",\"context_id\"").next().expect("a start"))
+        .collect();
+    write(dir.path(), "data/train.jsonl", unjudged.join("}\n") + "}\n");
+    let heads = config(dir.path()).replace("[llm]", "[llm]\nheads = '0-1,1-2'");
+    let file = text(&write(dir.path(), "train.toml", &heads));
+    dream(&["train", &file]).refused(&["eval.heldout is 4", "only 0 of 12", "eval.data"]);
+    assert!(!dir.path().join("run").exists(), "a run folder was made");
+    let without = heads.replace("heldout = 4", "heldout = 0");
+    let file = text(&write(dir.path(), "train.toml", without));
+    let result = dream(&["train", &file, "--json"]).json().remove(0);
+    assert!(
+        result["bm25"].is_null() && result["after"].is_null(),
+        "{result}"
+    );
+    let run = dir.path().join("run");
+    assert!(run.join("adapter/adapter_model.safetensors").is_file());
+    let report = std::fs::read_to_string(run.join("report.html")).expect("a report");
+    assert!(report.contains("After training") && report.contains(">-<"));
+}
+
+#[test]
 fn heads_come_best_first_and_serve_as_a_list_for_explain() {
     let dir = folder();
     data(dir.path());
@@ -220,7 +247,7 @@ fn bad_examples_heads_and_configurations_are_refused_with_the_reason() {
     train(("steps = 3", "steps = 0"), &["training.steps"]);
     train(
         ("heldout = 4", "heldout = 12"),
-        &["none is left to train on"],
+        &["eval.heldout is 12", "only 12", "lower eval.heldout"],
     );
     train(("[llm]", "[llm]\nheads = '0-77'"), &["0-77"]);
     train(("steps = 3", "steps = 3\nx = 1"), &["unknown field"]);

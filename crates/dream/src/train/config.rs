@@ -278,7 +278,7 @@ pub struct EvalConfig {
     /// Split of that folder.
     pub split: String,
     /// Rows of the training file that are kept out of training and evaluated on, with their known
-    /// passages as judgements.
+    /// passages as judgements. With 0 and no `data`, nothing is evaluated.
     pub heldout: usize,
     /// Documents searched while training: all (0), or the known passages of held-out rows and random
     /// others up to this many. The first and the last evaluation search all.

@@ -35,12 +35,12 @@ pub(super) struct EvalSets<'a> {
 }
 
 impl<'a> EvalSets<'a> {
-    /// The sets of a configuration.
+    /// The sets of a configuration; `None` if it evaluates on nothing.
     pub fn open(
         config: &TrainConfig,
         data: &'a TrainData,
         eval_data: Option<&'a Dataset>,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
         if let Some(dataset) = eval_data {
             let folder = config.eval.data.as_ref().and_then(|path| path.file_name());
             let name = folder.map_or("eval".into(), |name| name.to_string_lossy().into_owned());
@@ -50,14 +50,15 @@ impl<'a> EvalSets<'a> {
                 queries: pairs(&dataset.queries),
                 qrels: dataset.qrels.clone(),
             };
-            return Ok(Self { whole, quick: None });
+            return Ok(Some(Self { whole, quick: None }));
+        }
+        if data.heldout.is_empty() {
+            return Ok(None);
         }
         let limit = config.eval.documents;
         let quick = (limit > 0).then(|| heldout(data, limit)).transpose()?;
-        Ok(Self {
-            whole: heldout(data, 0)?,
-            quick,
-        })
+        let whole = heldout(data, 0)?;
+        Ok(Some(Self { whole, quick }))
     }
 
     /// Measures a retriever on all documents, or on the smaller set where there is one.

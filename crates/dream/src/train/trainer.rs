@@ -82,7 +82,7 @@ pub struct Trainer<'a> {
     fingerprint: String,
     provenance: Provenance,
     metrics: MetricsWriter,
-    eval: EvalSets<'a>,
+    eval: Option<EvalSets<'a>>,
     started: Instant,
 }
 
@@ -246,9 +246,9 @@ impl<'a> Trainer<'a> {
         self.wall()
     }
 
-    /// What is evaluated.
-    pub fn eval_set(&self) -> &EvalSet<'a> {
-        &self.eval.whole
+    /// What is evaluated, if anything is.
+    pub fn eval_set(&self) -> Option<&EvalSet<'a>> {
+        self.eval.as_ref().map(|sets| &sets.whole)
     }
 
     /// The temperature as it is now.
@@ -386,9 +386,12 @@ impl<'a> Trainer<'a> {
 
     /// Evaluates now; `false` if the observer asked to stop meanwhile.
     fn evaluate(&mut self, all: bool, observer: &mut dyn Observer) -> Result<bool> {
+        let Some(sets) = &self.eval else {
+            return Ok(true);
+        };
         let mut progress =
             |done: usize, total: usize| observer.event(&Event::Evaluating { done, total });
-        let measured = match self.eval.evaluate(&self.retriever, all, &mut progress) {
+        let measured = match sets.evaluate(&self.retriever, all, &mut progress) {
             Err(Error::Stopped) => return Ok(false),
             other => other?,
         };
