@@ -98,7 +98,7 @@ pub struct Setup<'a> {
     pub objective: &'a dyn Objective,
     /// The base of the retriever.
     pub base: Arc<Model>,
-    /// Go on from the newest checkpoint of the run folder.
+    /// Go on from the newest checkpoint of the run folder; start over if there is none.
     pub resume: bool,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Trainer<'a> {
     /// A fresh run, or one that goes on.
     ///
     /// # Errors
-    /// The run folder holds another run, or nothing to resume, or a part cannot be read.
+    /// The run folder holds another run, or a part cannot be read.
     pub fn new(setup: Setup<'a>) -> Result<Self> {
         let Setup {
             config,
@@ -137,15 +137,9 @@ impl<'a> Trainer<'a> {
         };
         let fingerprint = fingerprint(config, &provenance);
         let metrics_path = config.output.join("metrics.jsonl");
+        // A run that died before its first checkpoint starts over.
         let resumed = if resume {
-            let found = checkpoint::latest(&config.output, &retriever.model.decoder.config)?;
-            let missing = || {
-                Error::Invalid(format!(
-                    "no checkpoint to resume in {}",
-                    config.output.display()
-                ))
-            };
-            Some(found.ok_or_else(missing)?)
+            checkpoint::latest(&config.output, &retriever.model.decoder.config)?
         } else {
             if metrics_path.exists() {
                 return Err(Error::Invalid(format!(
@@ -268,32 +262,38 @@ impl<'a> Trainer<'a> {
             steps,
             trainable,
         });
-        if self.step == 0 && self.config.eval.at_start && go_on {
-            go_on = self.evaluate(true, observer)?;
+        if self.step == 0 {
+            // Whatever happens from here on, there is something to resume.
+            go_on &= self.save(observer)?;
         }
-        while self.step < steps && go_on {
+        loop {
+            if go_on && self.is_evaluation_due() {
+                go_on = self.evaluate(observer)?;
+            }
+            if !go_on || self.step == steps {
+                break;
+            }
             go_on = self.one_step(observer)?;
-            let done = self.step == steps;
-            let every = self.config.eval.every;
-            let due = done || (every > 0 && self.step.is_multiple_of(every));
-            if due && (go_on || done) {
-                go_on = self.evaluate(done, observer)? && go_on;
-            }
-            if done
-                || !go_on
-                || self
-                    .step
-                    .is_multiple_of(self.config.training.save_every.max(1))
-            {
-                let place = self.save()?;
-                go_on = observer.event(&Event::Saved(&place)) && go_on;
+            let save_every = self.config.training.save_every.max(1);
+            // Before an evaluation too: it takes long, and must not cost steps if it is stopped.
+            let due = self.step.is_multiple_of(save_every) || self.is_evaluation_due();
+            if due || !go_on || self.step == steps {
+                go_on &= self.save(observer)?;
             }
         }
-        Ok(if self.step == steps {
+        Ok(if self.step == steps && go_on {
             Outcome::Finished
         } else {
             Outcome::Stopped
         })
+    }
+
+    fn is_evaluation_due(&self) -> bool {
+        let every = self.config.eval.every;
+        match self.step {
+            0 => self.config.eval.at_start,
+            step => step == self.config.training.steps || (every > 0 && step.is_multiple_of(every)),
+        }
     }
 
     fn one_step(&mut self, observer: &mut dyn Observer) -> Result<bool> {
@@ -384,8 +384,9 @@ impl<'a> Trainer<'a> {
         Ok(observer.event(&Event::Step(&record)))
     }
 
-    /// Evaluates now; `false` if the observer asked to stop meanwhile.
-    fn evaluate(&mut self, all: bool, observer: &mut dyn Observer) -> Result<bool> {
+    /// Evaluates now, first and last on all documents; `false` if the observer asked to stop meanwhile.
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        let all = self.step == 0 || self.step == self.config.training.steps;
         let Some(sets) = &self.eval else {
             return Ok(true);
         };
@@ -411,7 +412,7 @@ impl<'a> Trainer<'a> {
         Ok(go_on)
     }
 
-    fn save(&mut self) -> Result<PathBuf> {
+    fn save(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         let (optimizer_step, _, _) = self.optimizer.state();
         let state = State {
             step: self.step,
@@ -423,13 +424,14 @@ impl<'a> Trainer<'a> {
         };
         let optimizers = [&self.optimizer, &self.temperature_optimizer];
         let folder = self.adapter_folder();
-        checkpoint::save(
+        let place = checkpoint::save(
             &self.config.output,
             &folder,
             &state,
             self.log_temperature,
             optimizers,
-        )
+        )?;
+        Ok(observer.event(&Event::Saved(&place)))
     }
 
     /// The retriever as it would be saved.

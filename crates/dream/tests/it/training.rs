@@ -207,6 +207,10 @@ impl Observer for StopAt {
 }
 
 fn run(output: &Path, stop_at: u64, resume: bool, extra: &str) -> Outcome {
+    run_with(output, &mut StopAt(stop_at), resume, extra)
+}
+
+fn run_with(output: &Path, observer: &mut dyn Observer, resume: bool, extra: &str) -> Outcome {
     let model = tiny();
     let template = Template::question_answer();
     let config = config(output, "dream", extra);
@@ -222,7 +226,7 @@ fn run(output: &Path, stop_at: u64, resume: bool, extra: &str) -> Outcome {
     };
     Trainer::new(setup)
         .expect("a trainer")
-        .run(&mut StopAt(stop_at))
+        .run(observer)
         .expect("a run")
 }
 
@@ -240,15 +244,7 @@ fn ten_steps_equal_five_a_stop_and_five_more_bit_for_bit() {
     assert_eq!(run(whole.path(), u64::MAX, false, extra), Outcome::Finished);
     assert_eq!(run(parts.path(), 5, false, extra), Outcome::Stopped);
     assert_eq!(run(parts.path(), u64::MAX, true, extra), Outcome::Finished);
-    let (a, b) = (lines(whole.path()), lines(parts.path()));
-    let steps = |records: &[Record]| -> Vec<Record> {
-        records
-            .iter()
-            .filter(|r| matches!(r, Record::Step(_)))
-            .cloned()
-            .collect()
-    };
-    assert_eq!(steps(&a), steps(&b));
+    assert_eq!(lines(whole.path()), lines(parts.path()));
     let newest = |run: &Path| {
         checkpoint::list(run)
             .expect("checkpoints")
@@ -263,6 +259,33 @@ fn ten_steps_equal_five_a_stop_and_five_more_bit_for_bit() {
         let read = |run: &Path| std::fs::read(newest(run).join(file)).expect("a checkpoint file");
         assert!(read(whole.path()) == read(parts.path()), "{file} differs");
     }
+}
+
+#[test]
+fn a_run_stopped_in_any_evaluation_resumes_to_the_same_metrics() {
+    /// Stops in the nth evaluation.
+    struct StopIn(u32);
+    impl Observer for StopIn {
+        fn event(&mut self, event: &Event<'_>) -> bool {
+            self.0 -= u32::from(matches!(event, Event::Evaluating { done: 0, .. }));
+            self.0 > 0
+        }
+    }
+    let whole = tempfile::tempdir().expect("a folder");
+    assert_eq!(run(whole.path(), u64::MAX, false, ""), Outcome::Finished);
+    // Before step 1, after step 5, after the last step.
+    for nth in 1..=3 {
+        let parts = tempfile::tempdir().expect("a folder");
+        let stopped = run_with(parts.path(), &mut StopIn(nth), false, "");
+        assert_eq!(stopped, Outcome::Stopped);
+        assert_eq!(run(parts.path(), u64::MAX, true, ""), Outcome::Finished);
+        assert_eq!(lines(whole.path()), lines(parts.path()));
+    }
+    // A run that died before its first checkpoint starts over.
+    let dead = tempfile::tempdir().expect("a folder");
+    std::fs::write(dead.path().join("metrics.jsonl"), "").expect("writable");
+    assert_eq!(run(dead.path(), u64::MAX, true, ""), Outcome::Finished);
+    assert_eq!(lines(whole.path()), lines(dead.path()));
 }
 
 #[test]
@@ -331,5 +354,5 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint() {
         .expect("checkpoints")
         .pop()
         .expect("one");
-    assert!(newest.ends_with("step-000004"));
+    assert!(newest.ends_with("step-000005"));
 }
