@@ -250,6 +250,16 @@ fn bad_examples_heads_and_configurations_are_refused_with_the_reason() {
         &["eval.heldout is 12", "only 12", "lower eval.heldout"],
     );
     train(("[llm]", "[llm]\nheads = '0-77'"), &["0-77"]);
+    let optimizer = |line: &str| format!("[optimizer]\n{line}\n[eval]");
+    for value in ["-0.1", "nan", "inf"] {
+        let line = optimizer(&format!("weight_decay = {value}"));
+        train(("[eval]", &line), &["optimizer.weight_decay", "0 or above"]);
+    }
+    let learned = "[objective]\nlearn_temperature = true\ntemperature = 0.5\n[eval]";
+    train(
+        ("[eval]", learned),
+        &["objective.temperature", "0.005 to 0.2"],
+    );
     train(("steps = 3", "steps = 3\nx = 1"), &["unknown field"]);
     write(
         dir.path(),

@@ -347,6 +347,20 @@ impl TrainConfig {
                 )));
             }
         }
+        let weight_decay = self.optimizer.weight_decay;
+        if !weight_decay.is_finite() || weight_decay < 0.0 {
+            return Err(Error::Invalid(format!(
+                "optimizer.weight_decay must be 0 or above, not {weight_decay}"
+            )));
+        }
+        let (low, high) = TEMPERATURE_RANGE;
+        let temperature = self.objective.temperature;
+        if self.objective.learn_temperature && !(low..=high).contains(&temperature) {
+            return Err(Error::Invalid(format!(
+                "objective.temperature must be from {low} to {high} where it is learned, not \
+                 {temperature}"
+            )));
+        }
         let DataConfig {
             candidates,
             queries_per_pool,

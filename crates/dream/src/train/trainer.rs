@@ -20,7 +20,6 @@ use crate::retriever::{Retriever, Standardize};
 use crate::{Error, Result};
 use dream_nn::ops::lora::mix;
 use dream_nn::optim::{AdamW, AdamWConfig, Parameter, clip_grad_norm};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -253,7 +252,7 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, or until the observer stops it.
     ///
     /// # Errors
-    /// A number stopped being one (the last checkpoint stays), or a file could not be written.
+    /// A number stopped being one (the last good checkpoint stays), or a file could not be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let steps = self.config.training.steps;
         let trainable = parameters::lengths(&mut self.retriever).iter().sum();
@@ -288,6 +287,18 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    fn diverged(&self, step: u64, what: String) -> Error {
+        let checkpoints = checkpoint::list(&self.config.output).unwrap_or_default();
+        let last = checkpoints.last().map_or_else(String::new, |place| {
+            format!("; the last good checkpoint is {}", place.display())
+        });
+        let lr = self.config.optimizer.lr;
+        Error::Diverged {
+            step,
+            what: format!("{what}{last}; start a new run with an optimizer.lr below {lr}"),
+        }
+    }
+
     fn is_evaluation_due(&self) -> bool {
         let every = self.config.eval.every;
         match self.step {
@@ -318,9 +329,8 @@ impl<'a> Trainer<'a> {
             Some(dropout_seed),
         )?;
         let number = self.step + 1;
-        let diverged = |what: String| Error::Diverged { step: number, what };
         if !loss.is_finite() {
-            return Err(diverged(format!("the loss is {loss}")));
+            return Err(self.diverged(number, format!("the loss is {loss}")));
         }
         let train_layer = self.retriever.config.standardize == Standardize::Trainable;
         let mut parts = gradients.adapter.parts_mut();
@@ -329,7 +339,8 @@ impl<'a> Trainer<'a> {
         }
         let grad_norm = clip_grad_norm(&mut parts, self.config.optimizer.max_grad_norm);
         if !grad_norm.is_finite() {
-            return Err(diverged(format!("the gradient's norm is {grad_norm}")));
+            let what = format!("the gradient's norm is {grad_norm}");
+            return Err(self.diverged(number, what));
         }
         let OptimizerRates { lr, temperature_lr } = self.rates();
         let grads: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
@@ -357,6 +368,15 @@ impl<'a> Trainer<'a> {
                 .step(temperature_lr, &mut [parameter]);
             let (low, high) = TEMPERATURE_RANGE;
             self.log_temperature = value[0].clamp(low.ln(), high.ln());
+        }
+        let finite = |part: &&mut [f32]| part.iter().all(|value| value.is_finite());
+        if !parameters::trainable(&mut self.retriever)
+            .iter()
+            .all(finite)
+            || !self.log_temperature.is_finite()
+        {
+            let what = "the update gives parameters that are not finite".into();
+            return Err(self.diverged(number, what));
         }
         self.step = number;
         let llm_tokens = self.objective.llm_tokens() - tokens_before;
@@ -394,6 +414,11 @@ impl<'a> Trainer<'a> {
             |done: usize, total: usize| observer.event(&Event::Evaluating { done, total });
         let measured = match sets.evaluate(&self.retriever, all, &mut progress) {
             Err(Error::Stopped) => return Ok(false),
+            Err(Error::NotFinite(what)) if self.step > 0 => {
+                // The checkpoint just saved gives no numbers either.
+                checkpoint::remove(&self.config.output, self.step)?;
+                return Err(self.diverged(self.step, format!("{what} is not finite any more")));
+            }
             other => other?,
         };
         let mut go_on = true;

@@ -348,6 +348,10 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint() {
         .expect("a trainer")
         .run(&mut StopAt(u64::MAX));
     let message = ended.err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(
+        message.contains("step-000005; start a new run"),
+        "{message}"
+    );
     // Two groups a step: the eleventh is in step 6.
     assert!(message.contains("diverged at step 6"), "{message}");
     let newest = checkpoint::list(folder.path())
@@ -355,4 +359,45 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint() {
         .pop()
         .expect("one");
     assert!(newest.ends_with("step-000005"));
+}
+
+#[test]
+fn an_update_that_leaves_the_numbers_is_never_saved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Finite where they are trained, infinite where they are used: the evaluation finds out.
+    for (lr, found) in [("1e39", "parameters"), ("1e30", "not finite")] {
+        let output = folder.path().join(lr);
+        let mut config = config(&output, "infonce", "");
+        config.optimizer.lr = lr.parse().expect("a number");
+        config.optimizer.warmup_steps = 0;
+        config.eval.every = 1;
+        let data = TrainData::new(set(), &config.data, 2, config.seed).expect("data");
+        let setup = Setup {
+            config: &config,
+            data: &data,
+            eval_data: None,
+            objective: &InfoNce,
+            base: tiny(),
+            resume: false,
+        };
+        let ended = Trainer::new(setup)
+            .expect("a trainer")
+            .run(&mut StopAt(u64::MAX));
+        let error = ended.expect_err("it diverges");
+        assert!(
+            matches!(error, dream::Error::Diverged { step: 1, .. }),
+            "{error}"
+        );
+        let message = error.to_string();
+        assert!(message.contains(found), "{message}");
+        assert!(
+            message.contains("step-000000; start a new run"),
+            "{message}"
+        );
+        let left = checkpoint::list(&output).expect("checkpoints");
+        assert!(
+            left.len() == 1 && left[0].ends_with("step-000000"),
+            "{left:?}"
+        );
+    }
 }
