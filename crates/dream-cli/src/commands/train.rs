@@ -8,6 +8,7 @@ use crate::training::{Training, TrainingResult};
 use anyhow::{Context as _, Result};
 use dream::train::TrainData;
 use dream::train::config::TrainConfig;
+use dream::train::lock::RunLock;
 use dream_ir::beir::Dataset;
 use std::path::PathBuf;
 
@@ -53,6 +54,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         config.data.path.clone_from(data);
     }
     config.dtype = app.dtype.unwrap_or(config.dtype);
+    RunLock::check(&config.output, args.resume)?;
     let dtype = config.dtype.resolve();
     let data = TrainData::open(&config)?;
     let eval_data = match &config.eval.data {

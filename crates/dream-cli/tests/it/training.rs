@@ -70,6 +70,12 @@ fn a_run_leaves_an_adapter_curves_and_a_report_and_the_adapter_works() {
     assert_eq!(embedded["embedding"].as_array().map(Vec::len), Some(32));
     // The same folder is not written over.
     dream(&["train", &text(&config)]).refused(&["holds a run already"]);
+    let taken = std::fs::File::open(run.join("lock")).expect("the lock");
+    taken.lock().expect("nobody has it");
+    dream(&["train", &text(&config), "--resume"]).refused(&["in use by another process"]);
+    drop(taken);
+    let file = text(&config);
+    dream(&["train", &file, "--output", &file]).refused(&["train.toml", "not a folder"]);
     // The newest checkpoint is a whole adapter too.
     let checkpoint = text(&run.join("checkpoints/step-000003"));
     let embed = [

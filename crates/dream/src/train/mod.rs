@@ -5,6 +5,7 @@ pub mod config;
 pub mod data;
 pub mod evaluation;
 mod identity;
+pub mod lock;
 pub mod objective;
 mod parameters;
 pub mod run_folder;

@@ -9,6 +9,7 @@ use super::config::{TEMPERATURE_RANGE, TrainConfig};
 use super::data::TrainData;
 use super::evaluation::{EvalSet, EvalSets};
 use super::identity::{data_digest, fingerprint};
+use super::lock::{METRICS, RunLock};
 use super::objective::Objective;
 use super::parameters;
 use super::step::{self, StepResult};
@@ -82,6 +83,7 @@ pub struct Trainer<'a> {
     provenance: Provenance,
     metrics: MetricsWriter,
     eval: Option<EvalSets<'a>>,
+    _lock: RunLock,
     started: Instant,
 }
 
@@ -105,7 +107,7 @@ impl<'a> Trainer<'a> {
     /// A fresh run, or one that goes on.
     ///
     /// # Errors
-    /// The run folder holds another run, or a part cannot be read.
+    /// The run folder holds another run or is another process's, or a part cannot be read.
     pub fn new(setup: Setup<'a>) -> Result<Self> {
         let Setup {
             config,
@@ -135,17 +137,13 @@ impl<'a> Trainer<'a> {
             version: env!("CARGO_PKG_VERSION").into(),
         };
         let fingerprint = fingerprint(config, &provenance);
-        let metrics_path = config.output.join("metrics.jsonl");
+        let eval = EvalSets::open(config, data, eval_data)?;
+        let lock = RunLock::take(&config.output, resume)?;
+        let metrics_path = config.output.join(METRICS);
         // A run that died before its first checkpoint starts over.
         let resumed = if resume {
             checkpoint::latest(&config.output, &retriever.model.decoder.config)?
         } else {
-            if metrics_path.exists() {
-                return Err(Error::Invalid(format!(
-                    "{} holds a run already: resume it, or choose another output",
-                    config.output.display()
-                )));
-            }
             None
         };
         let mut state = State {
@@ -202,11 +200,11 @@ impl<'a> Trainer<'a> {
         let metrics = if resume {
             MetricsWriter::resume(&metrics_path, state.step)?
         } else {
-            std::fs::create_dir_all(&config.output).map_err(|e| Error::io(&config.output, e))?;
             MetricsWriter::create(&metrics_path)?
         };
         Ok(Self {
-            eval: EvalSets::open(config, data, eval_data)?,
+            eval,
+            _lock: lock,
             config,
             data,
             objective,

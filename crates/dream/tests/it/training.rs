@@ -313,6 +313,11 @@ fn another_configuration_does_not_resume_and_a_run_is_not_overwritten() {
     };
     assert!(attempt(true, "lora_alpha = 64").contains("another configuration"));
     assert!(attempt(false, "").contains("holds a run already"));
+    // Nor do two processes write to one folder: a lock of this process keeps out this process too.
+    let lock = dream::train::lock::RunLock::take(folder.path(), true).expect("free");
+    assert!(attempt(true, "").contains("in use by another process"));
+    drop(lock);
+    assert_eq!(attempt(true, ""), "");
 }
 
 #[test]
