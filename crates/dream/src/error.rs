@@ -40,7 +40,7 @@ pub enum Error {
     #[error("stopped")]
     Stopped,
     /// A model gives infinities or no numbers at all.
-    #[error("{0}: it gives numbers that are not finite")]
+    #[error("numbers that are not finite: {0}")]
     NotFinite(String),
     /// Training left the numbers behind.
     #[error("training diverged at step {step}: {what}")]

@@ -33,7 +33,9 @@ pub fn encode<S: AsRef<str> + Sync>(
     let embedded = retriever.embed(&tokenize(retriever, role, texts)?);
     if embedded.data().iter().any(|x| !x.is_finite()) {
         let path = retriever.model.path.display();
-        return Err(Error::NotFinite(format!("the retriever on {path}")));
+        return Err(Error::NotFinite(format!(
+            "the embeddings of the retriever on {path}"
+        )));
     }
     Ok(embedded)
 }

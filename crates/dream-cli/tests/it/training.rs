@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 
-fn data(dir: &Path) {
+pub fn data(dir: &Path) {
     let (mut corpus, mut rows) = (String::new(), String::new());
     for i in 0..12 {
         let n = i * 5 % 12;

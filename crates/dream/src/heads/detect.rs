@@ -149,7 +149,7 @@ fn random_pool(
 /// Scores all heads. `progress` hears how many prompts are done and may stop by returning `false`.
 ///
 /// # Errors
-/// A prompt does not fit the model, or the caller stopped.
+/// A prompt does not fit the model, the model gives no numbers, or the caller stopped.
 pub fn detect(
     model: &Model,
     packer: &Packer<'_>,
@@ -167,6 +167,12 @@ pub fn detect(
         packer.fits(prefix.ids.len() + question.len())?;
         let documents = ReadDocuments::new(&model.decoder, &prefix);
         let scores = document_scores(&model.decoder, &documents, &question, &null_question);
+        if scores.iter().flatten().flatten().any(|s| !s.is_finite()) {
+            return Err(Error::NotFinite(format!(
+                "those of the model {}",
+                model.path.display()
+            )));
+        }
         ranking.add(&scores, &probe.positives);
         if !progress(done + 1) {
             return Err(Error::Stopped);
@@ -225,6 +231,9 @@ pub struct Headroom {
 }
 
 /// Measures headroom on prompts, each with the template's target.
+///
+/// # Errors
+/// As [`detect`].
 pub fn headroom(
     model: &Model,
     packer: &Packer<'_>,
@@ -267,6 +276,13 @@ pub fn headroom(
         )?
         .remove(0);
         let ordinary = crate::llm::ordinary_losses(&model.decoder, &documents, &suffixes[..1])[0];
+        let losses = [ordinary, soft.loss, hard[0].loss, hard[1].loss];
+        if !losses.iter().chain(&soft.d_weights).all(|x| x.is_finite()) {
+            return Err(Error::NotFinite(format!(
+                "those of the model {}",
+                model.path.display()
+            )));
+        }
         let best = soft.d_weights.iter().copied().fold(f32::INFINITY, f32::min);
         sum.ordinary += f64::from(ordinary);
         sum.uniform += f64::from(soft.loss);

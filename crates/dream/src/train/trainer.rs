@@ -415,7 +415,9 @@ impl<'a> Trainer<'a> {
             Err(Error::NotFinite(what)) if self.step > 0 => {
                 // The checkpoint just saved gives no numbers either.
                 checkpoint::remove(&self.config.output, self.step)?;
-                return Err(self.diverged(self.step, format!("{what} is not finite any more")));
+                return Err(
+                    self.diverged(self.step, format!("numbers that are not finite: {what}"))
+                );
             }
             other => other?,
         };

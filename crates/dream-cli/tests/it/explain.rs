@@ -1,0 +1,38 @@
+//! `dream explain`.
+
+use crate::program::{Outcome, dream, fixture, folder, model_without_numbers, text, write};
+
+fn explain(model: &str, heads: &str, example: &str) -> Outcome {
+    let dir = folder();
+    let file = text(&write(dir.path(), "example.json", example));
+    let arguments = [
+        "explain",
+        "--llm",
+        model,
+        "--heads",
+        heads,
+        "--example",
+        &file,
+        "--json",
+    ];
+    dream(&arguments)
+}
+
+#[test]
+fn large_scores_over_a_small_temperature_are_weights_and_never_null() {
+    let example =
+        r#"{"docs":["a","b"],"question":"q","target":"t","scores":[1e38,-3e38],"tau":0.01}"#;
+    let said = explain(&fixture("tiny-llama"), "0-0,2-1", example);
+    assert!(!said.stdout.contains("null"), "{said:?}");
+    assert_eq!(said.json()[0]["weights"], serde_json::json!([1.0, 0.0]));
+}
+
+#[test]
+fn what_is_no_number_is_an_error() {
+    let broken = model_without_numbers();
+    let example = r#"{"docs":["a","b"],"question":"q","target":"t"}"#;
+    explain(&text(broken.path()), "0-0", example).failed(&["not finite"]);
+    // A temperature so small that gradients over it are infinite.
+    let example = r#"{"docs":["a","bcd"],"question":"q","target":"t","scores":[0,0],"tau":1e-44}"#;
+    explain(&fixture("tiny-llama"), "0-0,2-1", example).failed(&["not finite"]);
+}
