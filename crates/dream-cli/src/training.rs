@@ -6,8 +6,8 @@ use crate::commands::train::figure;
 use crate::interrupt;
 use crate::progress::{Progress, Unit};
 use anyhow::{Result, bail};
-use dream::heads::detect::{self, detect, packer, probes};
-use dream::heads::{HeadList, HeadSet, Selector};
+use dream::heads::detect::{self, DetectSettings, detect, packer, probes};
+use dream::heads::{HeadList, Selector};
 use dream::llm::InjectionConfig;
 use dream::model::Model;
 use dream::report::html::Fact;
@@ -16,8 +16,8 @@ use dream::report::svg::Reference;
 use dream::train::config::{LlmConfig, TrainConfig};
 use dream::train::evaluation::EvalSet;
 use dream::train::objective::{Dream, InfoNce, Objective, ObjectiveKind};
-use dream::train::run_folder::{ADAPTER, ReportParts, RunFolder, explain_row};
-use dream::train::{Event, Observer, Outcome, Setup, TrainData, Trainer};
+use dream::train::run_folder::{ADAPTER, HEADS, ReportParts, RunFolder, explain_row};
+use dream::train::{Event, Observer, Outcome, Setup, TrainData, Trainer, checkpoint};
 use dream_ir::beir::Dataset;
 use dream_ir::{Bm25, Bm25Params, Document, Hit, Measure, Run, TrainingRow, TrainingSet, evaluate};
 use serde::Serialize;
@@ -74,10 +74,15 @@ impl Training<'_> {
     /// Finds heads, trains, writes the report.
     pub fn run(&self, app: &App) -> Result<TrainingResult> {
         let Self { config, data, .. } = self;
-        let (list, selected) = match (&self.llm, &config.llm) {
-            (Some(model), Some(llm)) => self.heads(model, llm, app)?,
-            _ => (None, None),
+        let heads = match (&self.llm, &config.llm) {
+            (Some(model), Some(llm)) => {
+                let mut list = self.heads(model, llm, app)?;
+                let selected = list.for_model(model)?;
+                Some((list, selected))
+            }
+            _ => None,
         };
+        let (list, selected) = heads.unzip();
         let infonce = InfoNce;
         let dream;
         let injection = match (&config.llm, &selected) {
@@ -166,7 +171,6 @@ impl Training<'_> {
             title: format!("Training run {}", config.output.display()),
             intro: intro(config),
             heads: list.as_ref(),
-            selected: selected.as_ref(),
             references: bm25.map(reference).into_iter().collect(),
             facts: facts(&result),
             explanations,
@@ -176,26 +180,20 @@ impl Training<'_> {
         Ok(result)
     }
 
-    fn heads(
-        &self,
-        model: &Model,
-        llm: &LlmConfig,
-        app: &App,
-    ) -> Result<(Option<HeadList>, Option<HeadSet>)> {
-        let stored = self.config.output.join("heads.json");
-        if let Some(text) = &llm.heads {
-            let set = HeadSet::parse_or_read(text)?;
-            set.check(&model.decoder.config)?;
-            return Ok((None, Some(set)));
+    /// The heads of the run that goes on, of the configuration, or found now.
+    fn heads(&self, model: &Model, llm: &LlmConfig, app: &App) -> Result<HeadList> {
+        let output = &self.config.output;
+        let stored = output.join(HEADS);
+        // Without a checkpoint nothing depends on them yet.
+        if self.resume && stored.exists() && !checkpoint::list(output)?.is_empty() {
+            return Ok(HeadList::read(&stored)?);
         }
-        if self.resume && stored.exists() {
-            let list = HeadList::read(&stored)?;
-            let set = list.selection()?;
-            return Ok((Some(list), Some(set)));
+        if let Some(text) = &llm.heads {
+            return Ok(HeadList::parse_or_read(text)?);
         }
         if llm.detect.selector == Selector::Random {
-            let set = detect::random_heads(model, llm.detect.count, llm.detect.seed)?;
-            return Ok((None, Some(set)));
+            let DetectSettings { count, seed, .. } = llm.detect;
+            return Ok(detect::random_heads(model, count, seed)?);
         }
         let packer = packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
         let set = &self.data.set;
@@ -207,9 +205,8 @@ impl Training<'_> {
             !interrupt::requested()
         })?;
         progress.finish();
-        let selected = list.selection()?;
-        tracing::info!("selected heads {selected}");
-        Ok((Some(list), Some(selected)))
+        tracing::info!("selected heads {}", list.selection()?);
+        Ok(list)
     }
 
     /// BM25's nDCG@10 on what the trainer evaluates.

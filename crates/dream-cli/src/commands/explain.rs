@@ -7,7 +7,7 @@ use crate::output::{Output, print_json};
 use anyhow::{Context as _, Result};
 use dream::explain::{Explained, explain};
 use dream::files::read_capped;
-use dream::heads::HeadSet;
+use dream::heads::HeadList;
 use dream::heads::detect::packer;
 use dream::injection::{Budget, Rows};
 use dream::llm::InjectionConfig;
@@ -90,13 +90,13 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
             args.gate
         )));
     }
-    let heads = HeadSet::parse_or_read(&args.heads)?;
+    let mut heads = HeadList::parse_or_read(&args.heads)?;
     let template = Template::named(&args.template)?;
     let bytes = read_capped(&args.example, MAX_EXAMPLE_BYTES)?;
     let example: Example = serde_json::from_slice(&bytes)
         .map_err(|e| usage(format!("{}: {e}", args.example.display())))?;
     let model = load_llm(&args.llm, app.dtype(), app)?;
-    heads.check(&model.decoder.config)?;
+    let heads = heads.for_model(&model)?;
     let (prefix, suffix) =
         prompt(&example, &model, &template).with_context(|| args.example.display().to_string())?;
     let scores = example

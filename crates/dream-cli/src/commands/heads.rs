@@ -104,6 +104,8 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         return Err(usage("--count must be at least 1"));
     }
     let template = Template::named(&args.template)?;
+    let given = args.heads.as_deref().map(HeadList::parse_or_read);
+    let given = given.transpose()?;
     let set = TrainingSet::open(&args.data)?;
     let probes = probes(&set, &settings)?;
     if probes.len() < args.queries {
@@ -126,12 +128,11 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         progress.finish();
         Some(list)
     };
-    let selected = match (&args.heads, &list) {
-        (Some(text), _) => HeadSet::parse_or_read(text)?,
+    let selected = match (given, &list) {
+        (Some(mut given), _) => given.for_model(&model)?,
         (None, Some(list)) => list.selection()?,
-        (None, None) => unreachable!("without --heads the heads were detected"),
+        (None, None) => unreachable!("without --heads the heads were detected. This is a bug."),
     };
-    selected.check(&model.decoder.config)?;
     if let (Some(path), Some(list)) = (&args.out, &list) {
         dream::files::write_json(path, list)?;
     }
@@ -181,7 +182,10 @@ fn print(
     }
     let mut output = Output::stdout();
     if let Some(list) = list {
-        output.line(format!("rank  head    {}", list.selector.label()))?;
+        output.line(format!(
+            "rank  head    {}",
+            list.selector.unwrap_or_default().label()
+        ))?;
         for (rank, scored) in list.heads.iter().take(SHOWN).enumerate() {
             let mark = if rank < list.selected { "*" } else { "" };
             output.line(format!(

@@ -1,7 +1,7 @@
 //! `dream heads`.
 
-use crate::program::{Outcome, dream, fixture, folder, model_without_numbers, text};
-use crate::training::data;
+use crate::program::{Outcome, dream, fixture, folder, model_without_numbers, text, write};
+use crate::training::{config, data};
 
 fn heads(model: &str, data: &std::path::Path, more: &[&str]) -> Outcome {
     let data = text(&data.join("data"));
@@ -29,4 +29,53 @@ fn a_model_that_gives_no_numbers_is_named_instead_of_scored() {
     let headroom = ["--headroom", "--heads", "0-0", "--json"];
     heads(&model, dir.path(), &headroom).failed(&["not finite", &model]);
     heads(&fixture("tiny-llama"), dir.path(), &[]).ok();
+}
+
+#[test]
+fn a_head_list_of_another_model_is_refused_wherever_it_is_used() {
+    let dir = folder();
+    data(dir.path());
+    let (llama, qwen) = (fixture("tiny-llama"), fixture("tiny-qwen3"));
+    let list = text(&dir.path().join("heads.json"));
+    heads(&llama, dir.path(), &["--count", "2", "--out", &list]).ok();
+    let read: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&list).expect("a list")).expect("JSON");
+    let digest = read["model_digest"].as_str().expect("a digest");
+    let refusal = ["another model", digest, &qwen];
+    heads(&qwen, dir.path(), &["--headroom", "--heads", &list]).refused(&refusal);
+    let example = r#"{"docs":["a"],"question":"q","target":"t"}"#;
+    let example = text(&write(dir.path(), "example.json", example));
+    let explain = ["explain", "--heads", &list, "--example", &example, "--llm"];
+    dream(&[&explain[..], &[&qwen]].concat()).refused(&refusal);
+    dream(&[&explain[..], &[&llama]].concat()).ok();
+    let of = |model: &str| {
+        config(dir.path())
+            .replace(&llama, model)
+            .replace("[llm]", &format!("[llm]\nheads = '{list}'"))
+    };
+    let file = write(dir.path(), "other.toml", of(&qwen));
+    dream(&["train", &text(&file)]).refused(&refusal);
+    assert!(!dir.path().join("run").exists(), "a run folder was made");
+}
+
+#[test]
+fn the_run_folder_has_a_head_list_however_the_heads_came() {
+    let dir = folder();
+    data(dir.path());
+    let model = fixture("tiny-llama");
+    for (name, choice) in [("given", "[llm]\nheads = '0-1,2-3'"), ("random", "[llm]")] {
+        let text_of = config(dir.path())
+            .replace("/run'", &format!("/{name}'"))
+            .replace("[llm]", choice)
+            .replace("count = 3", "count = 2\nselector = 'random'");
+        let file = text(&write(dir.path(), "train.toml", text_of));
+        dream(&["train", &file]).ok();
+        let list = text(&dir.path().join(name).join("heads.json"));
+        // It serves as a list again.
+        let headroom = ["--headroom", "--heads", &list, "--json"];
+        let measured = heads(&model, dir.path(), &headroom).json().remove(0);
+        let selection = measured["selection"].as_str().expect("heads");
+        assert_eq!(selection.split(',').count(), 2, "{selection}");
+        assert!(name == "random" || selection == "0-1,2-3", "{selection}");
+    }
 }

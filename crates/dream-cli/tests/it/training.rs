@@ -24,7 +24,7 @@ pub fn data(dir: &Path) {
     write(dir, "data/train.jsonl", rows);
 }
 
-fn config(dir: &Path) -> String {
+pub fn config(dir: &Path) -> String {
     let model = fixture("tiny-llama");
     let dir = dir.display();
     format!(

@@ -1,8 +1,8 @@
 //! Detection: score all heads of a language model on prompts with one known passage each.
 
+use super::HeadList;
 use super::scoring::{NULL_QUESTION, document_scores};
 use super::select::{Ranking, Selector};
-use super::{HeadList, HeadSet};
 use crate::llm::{InjectionConfig, ReadDocuments, judge};
 use crate::model::Model;
 use crate::prompt::{Packer, Template};
@@ -180,7 +180,7 @@ pub fn detect(
     }
     Ok(HeadList {
         heads: ranking.ranked(),
-        selector: settings.selector,
+        selector: Some(settings.selector),
         selected: settings.count.min(layers * heads),
         model_digest: model.digest.clone(),
         prompts: probes.len(),
@@ -195,7 +195,7 @@ pub fn detect(
 }
 
 /// A seeded draw of heads without looking at the model's attention: the control.
-pub fn random_heads(model: &Model, count: usize, seed: u64) -> Result<HeadSet> {
+pub fn random_heads(model: &Model, count: usize, seed: u64) -> Result<HeadList> {
     let config = &model.decoder.config;
     let ranking = Ranking::new(
         Selector::Random,
@@ -203,7 +203,12 @@ pub fn random_heads(model: &Model, count: usize, seed: u64) -> Result<HeadSet> {
         config.num_hidden_layers,
         config.num_attention_heads,
     );
-    super::select::top(&ranking.ranked(), count)
+    let heads = super::select::top(&ranking.ranked(), count)?;
+    Ok(HeadList {
+        seed,
+        model_digest: model.digest.clone(),
+        ..HeadList::unscored(&heads, Some(Selector::Random))
+    })
 }
 
 /// How much the language model cares which document has the weight (method section 2.8), nats a
