@@ -98,8 +98,7 @@ impl Training<'_> {
             match (config.objective.name, &self.llm, &config.llm, &injection) {
                 (ObjectiveKind::InfoNce, ..) => &infonce,
                 (ObjectiveKind::Dream, Some(model), Some(llm), Some(injection)) => {
-                    let packer =
-                        packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
+                    let packer = packer(model, &llm.template, llm.limits());
                     dream = Dream::new(model, packer, injection.clone());
                     &dream
                 }
@@ -144,7 +143,7 @@ impl Training<'_> {
         let after = ndcg.last().copied();
         let mut explanations = Vec::new();
         if let (Some(model), Some(llm), Some(injection)) = (&self.llm, &config.llm, &injection) {
-            let packer = packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
+            let packer = packer(model, &llm.template, llm.limits());
             for (row, documents) in self.examples()? {
                 explanations.push(explain_row(
                     model,
@@ -195,7 +194,7 @@ impl Training<'_> {
             let DetectSettings { count, seed, .. } = llm.detect;
             return Ok(detect::random_heads(model, count, seed)?);
         }
-        let packer = packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
+        let packer = packer(model, &llm.template, llm.limits());
         let set = &self.data.set;
         let probes = probes(set, &llm.detect)?;
         let mut progress = Progress::new("scoring heads", Unit::Of("prompts"), app);

@@ -12,7 +12,7 @@ use dream::heads::detect::packer;
 use dream::injection::{Budget, Rows};
 use dream::llm::InjectionConfig;
 use dream::model::Model;
-use dream::prompt::{Prefix, Suffix, Template};
+use dream::prompt::{Prefix, PromptLimits, Suffix, Template};
 use dream_ir::Document;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,12 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
 
 fn prompt(example: &Example, model: &Model, template: &Template) -> Result<(Prefix, Suffix)> {
     let context = model.decoder.config.max_position_embeddings;
-    let packer = packer(model, template, context, context);
+    let limits = PromptLimits {
+        document_tokens: context,
+        question_tokens: context,
+        target_tokens: context,
+    };
+    let packer = packer(model, template, limits);
     let (prefix, suffix) = match example {
         Example {
             docs: Some(docs),
@@ -161,7 +166,7 @@ fn prompt(example: &Example, model: &Model, template: &Template) -> Result<(Pref
             ));
         }
     };
-    packer.fits(prefix.ids.len() + suffix.ids.len())?;
+    packer.fits(prefix.ids.len(), suffix.ids.len())?;
     Ok((prefix, suffix))
 }
 

@@ -11,7 +11,7 @@ use dream::heads::detect::{DetectSettings, Headroom, Negatives, detect, headroom
 use dream::heads::{HeadList, HeadSet, Selector};
 use dream::injection::{Budget, Rows};
 use dream::llm::InjectionConfig;
-use dream::prompt::Template;
+use dream::prompt::{PromptLimits, Template};
 use dream::report::svg::{Chart, WIDE};
 use dream::train::run_folder::heat_map;
 use dream_ir::TrainingSet;
@@ -62,6 +62,12 @@ pub struct Args {
     /// Tokens a document, at most
     #[arg(long, value_name = "N", default_value_t = 256)]
     document_tokens: usize,
+    /// Tokens of a question's own text, at most; longer ones are cut
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    question_tokens: usize,
+    /// Tokens of a target, at most
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    target_tokens: usize,
     /// Write the head list as JSON, for `dream train` and `dream explain`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -103,6 +109,12 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     if args.count == 0 {
         return Err(usage("--count must be at least 1"));
     }
+    let limits = PromptLimits {
+        document_tokens: args.document_tokens,
+        question_tokens: args.question_tokens,
+        target_tokens: args.target_tokens,
+    };
+    limits.check()?;
     let template = Template::named(&args.template)?;
     let given = args.heads.as_deref().map(HeadList::parse_or_read);
     let given = given.transpose()?;
@@ -115,7 +127,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         );
     }
     let model = load_llm(&args.llm, app.dtype(), app)?;
-    let packer = packer(&model, &template, args.document_tokens, 64);
+    let packer = packer(&model, &template, limits);
     let total = probes.len() as u64;
     let list = if args.heads.is_some() {
         None

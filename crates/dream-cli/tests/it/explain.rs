@@ -36,3 +36,14 @@ fn what_is_no_number_is_an_error() {
     let example = r#"{"docs":["a","bcd"],"question":"q","target":"t","scores":[0,0],"tau":1e-44}"#;
     explain(&fixture("tiny-llama"), "0-0,2-1", example).failed(&["not finite"]);
 }
+
+#[test]
+fn a_prompt_that_does_not_fit_says_which_part_is_too_long() {
+    let model = fixture("tiny-llama");
+    let long = "x ".repeat(2000);
+    let example = |doc: &str, question: &str| {
+        format!(r#"{{"docs":["{doc}","b"],"question":"{question}","target":"t"}}"#)
+    };
+    explain(&model, "0-0", &example("a", &long)).refused(&["does not fit", "a shorter question"]);
+    explain(&model, "0-0", &example(&long, "q")).refused(&["does not fit", "fewer documents"]);
+}

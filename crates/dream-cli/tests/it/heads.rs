@@ -79,3 +79,24 @@ fn the_run_folder_has_a_head_list_however_the_heads_came() {
         assert!(name == "random" || selection == "0-1,2-3", "{selection}");
     }
 }
+
+#[test]
+fn a_question_longer_than_the_context_is_cut_and_ends_neither_detection_nor_training() {
+    let dir = folder();
+    data(dir.path());
+    let rows = dir.path().join("data/train.jsonl");
+    let long = std::fs::read_to_string(&rows)
+        .expect("rows")
+        .replace("what sells", &"what sells ".repeat(300));
+    std::fs::write(&rows, long).expect("writable");
+    heads(&fixture("tiny-llama"), dir.path(), &["--headroom"]).ok();
+    let file = write(dir.path(), "train.toml", config(dir.path()));
+    dream(&["train", &text(&file)]).ok();
+    for limit in ["--document-tokens", "--question-tokens", "--target-tokens"] {
+        let name = limit.trim_start_matches('-').replace('-', "_");
+        heads(&fixture("tiny-llama"), dir.path(), &[limit, "0"]).refused(&[&name, "at least 1"]);
+    }
+    let changed = config(dir.path()).replace("[llm]", "[llm]\ntarget_tokens = 0");
+    let file = write(dir.path(), "bad.toml", changed);
+    dream(&["train", &text(&file)]).refused(&["llm.target_tokens must be at least 1"]);
+}

@@ -5,7 +5,7 @@ use super::scoring::{NULL_QUESTION, document_scores};
 use super::select::{Ranking, Selector};
 use crate::llm::{InjectionConfig, ReadDocuments, judge};
 use crate::model::Model;
-use crate::prompt::{Packer, Template};
+use crate::prompt::{Packer, PromptLimits, Template};
 use crate::{Error, Result};
 use dream_ir::{
     Bm25, Corpus, Document, KnownPassage, Pool, PoolSettings, TrainingRow, TrainingSet,
@@ -164,7 +164,7 @@ pub fn detect(
     for (done, probe) in probes.iter().enumerate() {
         let prefix = packer.prefix(probe.documents.iter().copied())?;
         let question = packer.question(&probe.row.query)?;
-        packer.fits(prefix.ids.len() + question.len())?;
+        packer.fits(prefix.ids.len(), question.len())?;
         let documents = ReadDocuments::new(&model.decoder, &prefix);
         let scores = document_scores(&model.decoder, &documents, &question, &null_question);
         if scores.iter().flatten().flatten().any(|s| !s.is_finite()) {
@@ -250,7 +250,7 @@ pub fn headroom(
     for probe in probes {
         let prefix = packer.prefix(probe.documents.iter().copied())?;
         let suffix = packer.suffix(&probe.row.query, &probe.row.target)?;
-        packer.fits(prefix.ids.len() + suffix.ids.len())?;
+        packer.fits(prefix.ids.len(), suffix.ids.len())?;
         let documents = ReadDocuments::new(&model.decoder, &prefix);
         let k = prefix.doc_spans.len();
         let positive = probe.positives[0];
@@ -315,18 +315,12 @@ pub fn headroom(
     })
 }
 
-/// A packer for this model with usual limits.
-pub fn packer<'a>(
-    model: &'a Model,
-    template: &'a Template,
-    document_tokens: usize,
-    target_tokens: usize,
-) -> Packer<'a> {
+/// A packer for this model.
+pub fn packer<'a>(model: &'a Model, template: &'a Template, limits: PromptLimits) -> Packer<'a> {
     Packer {
         tokenizer: &model.tokenizer,
         template,
-        document_tokens,
-        target_tokens,
+        limits,
         context_tokens: model.decoder.config.max_position_embeddings,
     }
 }

@@ -7,7 +7,7 @@ use super::objective::ObjectiveKind;
 use crate::heads::detect::DetectSettings;
 use crate::injection::{Budget, Rows};
 use crate::model::lora::LoraConfig;
-use crate::prompt::Template;
+use crate::prompt::{PromptLimits, Template};
 use crate::retriever::RetrieverConfig;
 use crate::{Error, Result};
 use dream_ir::{Bm25Params, KnownPassage, PoolSource};
@@ -124,9 +124,23 @@ pub struct LlmConfig {
     /// Tokens a document in the prompt, at most.
     #[serde(default = "prompt_document_tokens")]
     pub document_tokens: usize,
+    /// Tokens of a question's own text in the prompt, at most; longer questions are cut.
+    #[serde(default = "prompt_question_tokens")]
+    pub question_tokens: usize,
     /// Tokens a target, at most.
     #[serde(default = "prompt_target_tokens")]
     pub target_tokens: usize,
+}
+
+impl LlmConfig {
+    /// Where the texts of a prompt are cut.
+    pub fn limits(&self) -> PromptLimits {
+        PromptLimits {
+            document_tokens: self.document_tokens,
+            question_tokens: self.question_tokens,
+            target_tokens: self.target_tokens,
+        }
+    }
 }
 
 fn gate() -> f32 {
@@ -134,6 +148,9 @@ fn gate() -> f32 {
 }
 fn prompt_document_tokens() -> usize {
     256
+}
+fn prompt_question_tokens() -> usize {
+    64
 }
 fn prompt_target_tokens() -> usize {
     64
@@ -377,6 +394,8 @@ impl TrainConfig {
         match &self.llm {
             Some(llm) => {
                 llm.template.check()?;
+                let limits = llm.limits().check();
+                limits.map_err(|e| Error::Invalid(format!("llm.{e}")))?;
                 if !(0.0..=1.0).contains(&llm.gate) {
                     let what = format!("llm.gate must be from 0 to 1, not {}", llm.gate);
                     return Err(Error::Invalid(what));

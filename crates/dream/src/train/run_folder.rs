@@ -171,7 +171,7 @@ pub fn explain_row(
         .collect();
     let prefix = packer.prefix(documents.iter().copied())?;
     let suffix = packer.suffix(&row.query, &row.target)?;
-    packer.fits(prefix.ids.len() + suffix.ids.len())?;
+    packer.fits(prefix.ids.len(), suffix.ids.len())?;
     let said = explain(
         &model.decoder,
         injection,

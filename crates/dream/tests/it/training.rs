@@ -46,7 +46,7 @@ fn config(output: &Path, objective: &str, extra: &str) -> TrainConfig {
     let text = format!(
         "seed = 3\noutput = '{}'\n[data]\npath = \"unused\"\ncandidates = 4\n\
          queries_per_pool = 2\nknown_passage = \"include\"\n\
-         [llm]\nmodel = \"tiny\"\nheads = \"0-1,1-2,2-3\"\n\
+         [llm]\nmodel = \"tiny\"\nheads = \"0-1,1-2,2-3\"\ndocument_tokens = 64\ntarget_tokens = 16\n\
          [retriever]\nmodel = \"tiny\"\n[retriever.lora]\nr = 4\n{extra}\n\
          [objective]\nname = \"{objective}\"\ntemperature = 0.1\nlearn_temperature = true\n\
          [optimizer]\nlr = 1e-3\nwarmup_steps = 2\n\
@@ -69,7 +69,7 @@ fn objective<'a>(model: &'a Model, config: &TrainConfig, template: &'a Template)
         budget: llm.budget,
         gate: llm.gate,
     };
-    Dream::new(model, packer(model, template, 64, 16), injection)
+    Dream::new(model, packer(model, template, llm.limits()), injection)
 }
 
 fn tiny() -> Arc<Model> {
