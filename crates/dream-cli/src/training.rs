@@ -49,6 +49,15 @@ pub struct Training<'a> {
     pub examples: &'a [TrainingRow],
 }
 
+/// Says that prompts hold fewer documents than asked for.
+pub fn warn_of_small_corpus(setting: &str, asked: usize, documents: usize) {
+    if asked > documents {
+        tracing::warn!(
+            "{setting} is {asked}, but the corpus holds {documents} documents: all are used"
+        );
+    }
+}
+
 /// What a training came to; the JSON of `dream train --json`.
 #[derive(Debug, Serialize)]
 pub struct TrainingResult {
@@ -74,6 +83,8 @@ impl Training<'_> {
     /// Finds heads, trains, writes the report.
     pub fn run(&self, app: &App) -> Result<TrainingResult> {
         let Self { config, data, .. } = self;
+        let documents = data.set.corpus.len();
+        warn_of_small_corpus("data.candidates", config.data.candidates, documents);
         let heads = match (&self.llm, &config.llm) {
             (Some(model), Some(llm)) => {
                 let mut list = self.heads(model, llm, app)?;
@@ -196,6 +207,8 @@ impl Training<'_> {
         }
         let packer = packer(model, &llm.template, llm.limits());
         let set = &self.data.set;
+        let wanted = llm.detect.candidates;
+        warn_of_small_corpus("llm.detect.candidates", wanted, set.corpus.len());
         let probes = probes(set, &llm.detect)?;
         let mut progress = Progress::new("scoring heads", Unit::Of("prompts"), app);
         let total = probes.len() as u64;

@@ -6,6 +6,7 @@ use crate::interrupt;
 use crate::load::load_llm;
 use crate::output::{Output, print_json};
 use crate::progress::{Progress, Unit};
+use crate::training::warn_of_small_corpus;
 use anyhow::Result;
 use dream::heads::detect::{DetectSettings, Headroom, Negatives, detect, headroom, packer, probes};
 use dream::heads::{HeadList, HeadSet, Selector};
@@ -120,6 +121,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     let given = given.transpose()?;
     let set = TrainingSet::open(&args.data)?;
     let probes = probes(&set, &settings)?;
+    warn_of_small_corpus("--candidates", args.candidates, set.corpus.len());
     if probes.len() < args.queries {
         tracing::warn!(
             "only {} rows have a known passage in the corpus",

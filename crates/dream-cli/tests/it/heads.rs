@@ -100,3 +100,39 @@ fn a_question_longer_than_the_context_is_cut_and_ends_neither_detection_nor_trai
     let file = write(dir.path(), "bad.toml", changed);
     dream(&["train", &text(&file)]).refused(&["llm.target_tokens must be at least 1"]);
 }
+
+#[test]
+fn more_candidates_than_documents_are_all_documents_with_a_warning() {
+    let dir = folder();
+    data(dir.path());
+    let data = text(&dir.path().join("data"));
+    let model = fixture("tiny-llama");
+    for negatives in ["bm25", "random"] {
+        let found = dream(&[
+            "heads",
+            "--llm",
+            &model,
+            "--data",
+            &data,
+            "--queries",
+            "2",
+            "--candidates",
+            "50",
+            "--negatives",
+            negatives,
+            "--document-tokens",
+            "20",
+            "--json",
+        ]);
+        let warning = "--candidates is 50, but the corpus holds 12 documents";
+        assert!(found.stderr.contains(warning), "{found:?}");
+        assert_eq!(found.json()[0]["candidates"], 12);
+    }
+    let changed = config(dir.path()).replace("candidates = 4", "candidates = 13");
+    let file = write(dir.path(), "train.toml", changed);
+    let trained = dream(&["train", &text(&file)]);
+    for setting in ["data.candidates is 13", "llm.detect.candidates is 13"] {
+        assert!(trained.stderr.contains(setting), "{trained:?}");
+    }
+    trained.ok();
+}

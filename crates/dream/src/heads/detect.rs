@@ -32,7 +32,7 @@ pub enum Negatives {
 pub struct DetectSettings {
     /// Prompts scored.
     pub queries: usize,
-    /// Documents a prompt, the known passage included.
+    /// Documents a prompt, the known passage included; fewer only if the corpus holds fewer.
     pub candidates: usize,
     /// Where the others come from.
     pub negatives: Negatives,
@@ -75,6 +75,10 @@ pub struct Probe<'a> {
 pub fn probes<'a>(set: &'a TrainingSet, settings: &DetectSettings) -> Result<Vec<Probe<'a>>> {
     if settings.candidates < 2 || settings.queries == 0 {
         let what = "head detection needs at least 1 query and 2 candidates a query";
+        return Err(Error::Invalid(what.into()));
+    }
+    if set.corpus.len() < 2 {
+        let what = "head detection needs at least 2 documents in the corpus";
         return Err(Error::Invalid(what.into()));
     }
     let known = |row: &&TrainingRow| {
@@ -184,7 +188,7 @@ pub fn detect(
         selected: settings.count.min(layers * heads),
         model_digest: model.digest.clone(),
         prompts: probes.len(),
-        candidates: settings.candidates,
+        candidates: probes.iter().map(|p| p.documents.len()).max().unwrap_or(0),
         negatives: match settings.negatives {
             Negatives::Bm25 => "bm25".into(),
             Negatives::Random => "random".into(),
