@@ -11,7 +11,7 @@ use dream_ir::measures::DEFAULT_MEASURES;
 use dream_ir::{Evaluation, Qrels, Run, evaluate};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const USAGE: &str = "dream eval [OPTIONS] --run <FILE> --qrels <FILE>
        dream eval [OPTIONS] --model <PATH|NAME> --data <DIR>";
@@ -62,7 +62,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
             run: Some(run),
             qrels: Some(qrels),
             ..
-        } => evaluate(&Qrels::read(qrels)?, &Run::read(run)?, &DEFAULT_MEASURES)?,
+        } => of_run(run, qrels)?,
         Args {
             model: Some(model),
             data: Some(data),
@@ -95,6 +95,14 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         ));
     }
     print_lines(lines)
+}
+
+fn of_run(run: &Path, qrels: &Path) -> Result<Evaluation> {
+    let (judgements, found) = (Qrels::read(qrels)?, Run::read(run)?);
+    if found.is_empty() {
+        tracing::warn!("{} holds no query: every measure is 0", run.display());
+    }
+    Ok(evaluate(&judgements, &found, &DEFAULT_MEASURES)?)
 }
 
 fn of_retriever(args: &Args, model: &str, dataset: &Dataset, app: &App) -> Result<Evaluation> {

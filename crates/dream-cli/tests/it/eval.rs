@@ -94,6 +94,19 @@ fn broken_files_are_named_with_their_line() {
 }
 
 #[test]
+fn an_empty_run_is_worth_0_and_said_to_be_empty() {
+    let dir = folder();
+    let run = text(&write(dir.path(), "run", ""));
+    let qrels = text(&write(dir.path(), "qrels", "q1 0 a 1\nq2 0 a 0\n"));
+    let outcome = dream(&["eval", "--run", &run, "--qrels", &qrels, "--json"]);
+    assert!(outcome.stderr.contains("holds no query"), "{outcome:?}");
+    assert!(!outcome.stdout.contains("-0"), "{outcome:?}");
+    assert_eq!(outcome.json()[0]["nDCG@10"], 0.0);
+    write(dir.path(), "run", "q1 Q0 a 1 0.5 t\nq1 Q0 b 2 inf t\n");
+    dream(&["eval", "--run", &run, "--qrels", &qrels]).refused(&["run:2: ", "finite"]);
+}
+
+#[test]
 fn one_of_the_two_forms_is_demanded() {
     dream(&["eval"]).refused(&["--model"]);
     dream(&["eval", "--run", "x"]).refused(&["--qrels"]);
