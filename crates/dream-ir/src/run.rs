@@ -103,6 +103,12 @@ impl Run {
         Ok(Self { queries })
     }
 
+    /// Refuses ids that the TREC form cannot hold: for before long work.
+    pub fn check_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let checked = ids.into_iter().try_for_each(check_field);
+        checked.map_err(|error| Error::Invalid(error.to_string()))
+    }
+
     /// Writes the TREC form, ranks from 1, atomically. Ids with blanks in them, which that form
     /// cannot hold, are an error.
     pub fn write(&self, path: impl AsRef<Path>, run_id: &str) -> Result<()> {
@@ -312,5 +318,6 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("\"d 1\" cannot stand"), "{error}");
+        assert!(Run::check_ids(["d1", "d 1"]).is_err() && Run::check_ids(["d1"]).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::App;
 use crate::load::{RetrieverArgs, load_retriever};
-use crate::output::{print_json, print_lines};
+use crate::output::{check_place, print_json, print_lines};
 use crate::progress::{Progress, Unit};
 use anyhow::Result;
 use dream::evaluate::{DEFAULT_DEPTH, evaluate_retriever};
@@ -106,6 +106,17 @@ fn of_run(run: &Path, qrels: &Path) -> Result<Evaluation> {
 }
 
 fn of_retriever(args: &Args, model: &str, dataset: &Dataset, app: &App) -> Result<Evaluation> {
+    if let Some(path) = &args.run_out {
+        check_place(path)?;
+        let documents = dataset.corpus.documents().iter().map(|d| d.id.as_str());
+        Run::check_ids(
+            dataset
+                .queries
+                .iter()
+                .map(|q| q.id.as_str())
+                .chain(documents),
+        )?;
+    }
     let retriever = load_retriever(model, &args.retriever, app)?;
     let mut progress = Progress::new("encoding", Unit::Of("texts"), app);
     let mut report = |done, total| {

@@ -4,7 +4,7 @@ use crate::cli::App;
 use crate::errors::usage;
 use crate::interrupt;
 use crate::load::load_llm;
-use crate::output::{Output, print_json};
+use crate::output::{Output, check_place, print_json};
 use crate::progress::{Progress, Unit};
 use crate::training::warn_of_small_corpus;
 use anyhow::Result;
@@ -107,6 +107,9 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         count: args.count,
         seed: args.seed,
     };
+    for place in args.out.iter().chain(&args.svg) {
+        check_place(place)?;
+    }
     if args.count == 0 {
         return Err(usage("--count must be at least 1"));
     }

@@ -29,6 +29,10 @@ fn a_model_that_gives_no_numbers_is_named_instead_of_scored() {
     let headroom = ["--headroom", "--heads", "0-0", "--json"];
     heads(&model, dir.path(), &headroom).failed(&["not finite", &model]);
     heads(&fixture("tiny-llama"), dir.path(), &[]).ok();
+    for option in ["--out", "--svg"] {
+        let place = text(&dir.path().join("none/heads"));
+        heads(&model, dir.path(), &[option, &place]).refused(&["there is no folder"]);
+    }
 }
 
 #[test]
