@@ -15,6 +15,7 @@ use dream::model::Model;
 use dream::prompt::{Prefix, PromptLimits, Suffix, Template};
 use dream_ir::Document;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::path::{Path, PathBuf};
 
 /// Longest example file read.
@@ -30,6 +31,7 @@ const EXAMPLE: &str = r#"Example:
 /// FILE holds {"docs":[..],"question":..,"target":..,"scores":[..],"tau":0.05}, or, already tokenised,
 /// {"ids":[..],"doc_spans":[[a,b],..],"suffix_start":P,"target_start":t0,"target_end":t1,"scores":[..],
 /// "tau":..}. Without scores all documents weigh the same. A document is a text, or {"title","text"}.
+/// Other keys are refused, but for "kind" and "heads", which are not looked at.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Args {
@@ -60,16 +62,25 @@ pub struct Args {
 #[serde(untagged)]
 enum Doc {
     Text(String),
-    Titled {
-        #[serde(default)]
-        title: String,
-        text: String,
-    },
+    Titled(Titled),
 }
 
-/// Other keys are ignored: an example may carry where it comes from.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Titled {
+    #[serde(default)]
+    title: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Example {
+    /// With `heads`, what a golden case says of itself; not looked at.
+    #[serde(rename = "kind")]
+    _kind: Option<IgnoredAny>,
+    #[serde(rename = "heads")]
+    _heads: Option<IgnoredAny>,
     docs: Option<Vec<Doc>>,
     question: Option<String>,
     target: Option<String>,
@@ -126,12 +137,14 @@ fn prompt(example: &Example, model: &Model, template: &Template) -> Result<(Pref
         target_tokens: context,
     };
     let packer = packer(model, template, limits);
+    if example.docs.is_some() && example.ids.is_some() {
+        return Err(usage("wanted docs or ids, got both"));
+    }
     let (prefix, suffix) = match example {
         Example {
             docs: Some(docs),
             question: Some(question),
             target: Some(target),
-            ids: None,
             ..
         } => {
             let documents: Vec<Document> = docs
@@ -140,7 +153,7 @@ fn prompt(example: &Example, model: &Model, template: &Template) -> Result<(Pref
                 .map(|(i, doc)| {
                     let (title, text) = match doc {
                         Doc::Text(text) => (String::new(), text.clone()),
-                        Doc::Titled { title, text } => (title.clone(), text.clone()),
+                        Doc::Titled(Titled { title, text }) => (title.clone(), text.clone()),
                     };
                     Document {
                         id: i.to_string(),
@@ -228,7 +241,7 @@ fn print(said: &Explained, docs: Option<&[Doc]>, path: &Path) -> Result<()> {
     for i in 0..said.weights.len() {
         let text = match docs.and_then(|docs| docs.get(i)) {
             Some(Doc::Text(text)) => text.as_str(),
-            Some(Doc::Titled { title, text }) => {
+            Some(Doc::Titled(Titled { title, text })) => {
                 if title.is_empty() {
                     text
                 } else {

@@ -47,3 +47,26 @@ fn a_prompt_that_does_not_fit_says_which_part_is_too_long() {
     explain(&model, "0-0", &example("a", &long)).refused(&["does not fit", "a shorter question"]);
     explain(&model, "0-0", &example(&long, "q")).refused(&["does not fit", "fewer documents"]);
 }
+
+#[test]
+fn unknown_keys_and_two_forms_at_once_are_refused() {
+    let model = fixture("tiny-llama");
+    let refused = |example: &str, part: &str| {
+        explain(&model, "0-0", example).refused(&["example.json", part]);
+    };
+    refused(
+        r#"{"docs":["a"],"question":"q","target":"t","scroes":[1]}"#,
+        "unknown field `scroes`",
+    );
+    refused(
+        r#"{"docs":[{"text":"a","titel":"b"}],"question":"q","target":"t"}"#,
+        "did not match",
+    );
+    refused(
+        r#"{"docs":["a"],"question":"q","target":"t","ids":[1,2,3],"doc_spans":[[0,1]],"suffix_start":1,"target_start":2,"target_end":3}"#,
+        "docs or ids, got both",
+    );
+    let golden =
+        r#"{"kind":"inject","heads":[[0,0]],"docs":["a","b"],"question":"q","target":"t"}"#;
+    explain(&model, "0-0", golden).ok();
+}
