@@ -256,6 +256,9 @@ fn bad_examples_heads_and_configurations_are_refused_with_the_reason() {
         &["eval.heldout is 12", "only 12", "lower eval.heldout"],
     );
     train(("[llm]", "[llm]\nheads = '0-77'"), &["0-77"]);
+    // The number is read, then the heads are refused.
+    train(("[llm]", "[llm]\nheads = '0-77'\nbudget = 0.5"), &["0-77"]);
+    train(("[llm]", "[llm]\nbudget = 1.5"), &["budget", "1.5"]);
     let optimizer = |line: &str| format!("[optimizer]\n{line}\n[eval]");
     for value in ["-0.1", "nan", "inf"] {
         let line = optimizer(&format!("weight_decay = {value}"));

@@ -160,6 +160,16 @@ fn budgets_and_rows_round_trip_through_their_text() -> Result<()> {
     for text in ["mass", "one", "0.5"] {
         assert_eq!(text.parse::<Budget>()?.to_string(), text);
     }
+    // A configuration may write a number as one.
+    for (written, wanted) in [
+        ("0.5", Budget::Constant(0.5)),
+        ("1", Budget::Constant(1.0)),
+        ("\"0.5\"", Budget::Constant(0.5)),
+        ("\"one\"", Budget::One),
+    ] {
+        assert!(serde_json::from_str::<Budget>(written).is_ok_and(|budget| budget == wanted));
+    }
+    assert!(serde_json::from_str::<Budget>("1.5").is_err_and(|e| e.to_string().contains("1.5")));
     for text in ["suffix", "target", "query"] {
         assert_eq!(text.parse::<Rows>()?.to_string(), text);
     }

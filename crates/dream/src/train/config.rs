@@ -271,7 +271,8 @@ pub struct TrainingConfig {
     /// Retriever tokens whose activations are in memory at once; a step with more is computed twice
     /// (gradient caching), so memory does not grow with candidates.
     pub chunk_tokens: usize,
-    /// Steps between checkpoints; the last step is always saved.
+    /// Steps between checkpoints; 0 saves no others than always: the start, the last step, before each
+    /// evaluation, and where the run is stopped.
     pub save_every: u64,
 }
 

@@ -271,9 +271,10 @@ impl<'a> Trainer<'a> {
                 break;
             }
             go_on = self.one_step(observer)?;
-            let save_every = self.config.training.save_every.max(1);
+            let save_every = self.config.training.save_every;
             // Before an evaluation too: it takes long, and must not cost steps if it is stopped.
-            let due = self.step.is_multiple_of(save_every) || self.is_evaluation_due();
+            let due = (save_every > 0 && self.step.is_multiple_of(save_every))
+                || self.is_evaluation_due();
             if due || !go_on || self.step == steps {
                 go_on &= self.save(observer)?;
             }

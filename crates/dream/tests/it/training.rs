@@ -406,3 +406,34 @@ fn an_update_that_leaves_the_numbers_is_never_saved() {
         );
     }
 }
+
+#[test]
+fn save_every_0_saves_the_start_and_the_last_step_only() {
+    struct Saved(Vec<String>);
+    impl Observer for Saved {
+        fn event(&mut self, event: &Event<'_>) -> bool {
+            if let Event::Saved(place) = event {
+                let name = place.file_name().unwrap_or_default();
+                self.0.push(name.to_string_lossy().into_owned());
+            }
+            true
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = config(folder.path(), "infonce", "");
+    config.training.save_every = 0;
+    config.eval.every = 0;
+    let data = TrainData::new(set(), &config.data, 2, config.seed).expect("data");
+    let setup = Setup {
+        config: &config,
+        data: &data,
+        eval_data: None,
+        objective: &InfoNce,
+        base: tiny(),
+        resume: false,
+    };
+    let mut saved = Saved(Vec::new());
+    let ended = Trainer::new(setup).expect("a trainer").run(&mut saved);
+    assert_eq!(ended.expect("a run"), Outcome::Finished);
+    assert_eq!(saved.0, ["step-000000", "step-000010"]);
+}
