@@ -58,7 +58,7 @@ pub fn save(
 ) -> Result<PathBuf> {
     let all = run.join("checkpoints");
     fs::create_dir_all(&all).map_err(|e| Error::io(&all, e))?;
-    let temporary = tempfile::Builder::new()
+    let temporary = folder_builder()
         .prefix(".writing-")
         .tempdir_in(&all)
         .map_err(|e| Error::io(&all, e))?;
@@ -110,6 +110,17 @@ pub fn remove(run: &Path, step: u64) -> Result<()> {
 
 fn place_of(run: &Path, step: u64) -> PathBuf {
     run.join("checkpoints").join(format!("step-{step:06}"))
+}
+
+/// As open as the user's other folders; the process's umask still applies.
+fn folder_builder() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(fs::Permissions::from_mode(0o777));
+    }
+    builder
 }
 
 /// Folders of whole checkpoints, oldest first.

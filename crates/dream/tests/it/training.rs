@@ -436,4 +436,16 @@ fn save_every_0_saves_the_start_and_the_last_step_only() {
     let ended = Trainer::new(setup).expect("a trainer").run(&mut saved);
     assert_eq!(ended.expect("a run"), Outcome::Finished);
     assert_eq!(saved.0, ["step-000000", "step-000010"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let any = folder.path().join("any");
+        std::fs::create_dir(&any).expect("writable");
+        let mode = |place: &Path| {
+            let data = std::fs::metadata(place).expect("it is there");
+            data.permissions().mode()
+        };
+        let newest = folder.path().join("checkpoints/step-000010");
+        assert_eq!(mode(&newest), mode(&any));
+    }
 }
