@@ -60,7 +60,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
             args.output.display()
         )));
     }
-    interrupt::listen().context("cannot listen for Ctrl-C")?;
+    interrupt::listen().context("cannot listen for signals")?;
     let mut progress = Progress::new("fetching the language model", Unit::Bytes, app);
     let path = models::resolve_or_fetch(&args.model, &app.env, &mut |done, total| {
         progress.update(done, total);

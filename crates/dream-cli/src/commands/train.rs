@@ -19,8 +19,8 @@ const EXAMPLE: &str = "Examples:
 /// Train a retriever with the next-token loss of a frozen language model.
 ///
 /// The run folder (`output` in the configuration) gets metrics.jsonl, TensorBoard event files,
-/// checkpoints, and at the end the adapter, loss.svg and report.html. Ctrl-C stops after the current
-/// step with a checkpoint that --resume goes on from.
+/// checkpoints, and at the end the adapter, loss.svg and report.html. Ctrl-C or SIGTERM stops after the
+/// current step with a checkpoint that --resume goes on from.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Args {
@@ -66,7 +66,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         Some(llm) => Some(share_model(&llm.model, &base, dtype, app)?),
         None => None,
     };
-    interrupt::listen().context("cannot listen for Ctrl-C")?;
+    interrupt::listen().context("cannot listen for signals")?;
     let training = Training {
         config: &config,
         data: &data,

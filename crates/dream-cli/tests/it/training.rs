@@ -341,3 +341,51 @@ fn a_run_that_was_killed_goes_on_to_the_same_bits() {
         "the adapters differ"
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn sigterm_stops_with_a_checkpoint_and_an_ignored_hang_up_does_not() {
+    let dir = folder();
+    data(dir.path());
+    let changed = config(dir.path()).replace("steps = 3", "steps = 100000\nsave_every = 0");
+    let changed = changed.replace("every = 2", "every = 0");
+    let file = text(&write(dir.path(), "train.toml", changed));
+    let run = dir.path().join("run");
+    let shell = |line: &str| {
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", line]);
+        shell
+    };
+    let program = env!("CARGO_BIN_EXE_dream");
+    let mut child = shell(&format!("trap '' HUP; exec {program} train {file} --quiet"))
+        .env_clear()
+        .spawn()
+        .expect("the program starts");
+    let id = child.id();
+    let mut steps_after = |steps: usize| {
+        loop {
+            let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+            let taken = lines.matches("\"loss\"").count();
+            let ended = child.try_wait().expect("a child");
+            if taken > steps || ended.is_some() {
+                return (taken, ended);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    };
+    let send = |name: &str, id: u32| {
+        let sent = shell(&format!("kill -{name} {id}")).status();
+        assert!(sent.expect("a shell").success());
+    };
+    let (taken, ended) = steps_after(0);
+    assert_eq!(ended, None);
+    send("HUP", id);
+    // The step in progress, and one that was begun after the signal.
+    let (_, ended) = steps_after(taken + 2);
+    assert_eq!(ended, None);
+    send("TERM", id);
+    let ended = child.wait().expect("it ends");
+    assert_eq!(ended.code(), Some(130));
+    let checkpoints = std::fs::read_dir(run.join("checkpoints")).expect("a folder");
+    assert_eq!(checkpoints.count(), 2);
+}
