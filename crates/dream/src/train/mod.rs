@@ -7,6 +7,7 @@ pub mod evaluation;
 mod identity;
 pub mod lock;
 pub mod objective;
+pub mod observer;
 mod parameters;
 pub mod run_folder;
 pub mod step;
@@ -14,4 +15,5 @@ pub mod trainer;
 
 pub use config::TrainConfig;
 pub use data::TrainData;
-pub use trainer::{Event, Observer, Outcome, Setup, Trainer};
+pub use observer::{Event, Observer, Outcome};
+pub use trainer::{Setup, Trainer};

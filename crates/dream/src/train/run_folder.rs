@@ -2,7 +2,8 @@
 //! end the adapter, the loss plot and the report.
 
 use super::config::TrainConfig;
-use super::trainer::{Event, Trainer};
+use super::observer::Event;
+use super::trainer::Trainer;
 use crate::events::EventWriter;
 use crate::explain::explain;
 use crate::files::{write_atomic, write_json};

@@ -11,6 +11,7 @@ use super::evaluation::{EvalSet, EvalSets};
 use super::identity::{data_digest, fingerprint};
 use super::lock::{METRICS, RunLock};
 use super::objective::Objective;
+use super::observer::{Event, Observer, Outcome};
 use super::parameters;
 use super::step::{self, StepResult};
 use crate::model::Model;
@@ -23,49 +24,6 @@ use dream_nn::ops::lora::mix;
 use dream_nn::optim::{AdamW, AdamWConfig, Parameter, clip_grad_norm};
 use std::sync::Arc;
 use std::time::Instant;
-
-/// What a training tells whoever runs it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A run starts, or goes on at this step.
-    Started {
-        /// Steps done already.
-        step: u64,
-        /// Steps in all.
-        steps: u64,
-        /// Numbers that will be trained.
-        trainable: usize,
-    },
-    /// A step was taken.
-    Step(&'a StepRecord),
-    /// An evaluation moves on.
-    Evaluating {
-        /// Texts embedded.
-        done: usize,
-        /// Texts in all.
-        total: usize,
-    },
-    /// An evaluation is done.
-    Evaluated(&'a EvalRecord),
-    /// A checkpoint is whole.
-    Saved(&'a std::path::Path),
-}
-
-/// Hears events and may stop the run; a stop leaves a resumable checkpoint.
-pub trait Observer {
-    /// Called in order, from one thread. `false` asks to stop as soon as possible.
-    fn event(&mut self, event: &Event<'_>) -> bool;
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All steps are done.
-    Finished,
-    /// The observer stopped it; `--resume` goes on.
-    Stopped,
-}
 
 /// A run in progress.
 pub struct Trainer<'a> {
