@@ -244,7 +244,7 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    fn diverged(&self, step: u64, what: String) -> Error {
+    fn diverged(&self, step: u64, what: &str) -> Error {
         let checkpoints = checkpoint::list(&self.config.output).unwrap_or_default();
         let last = checkpoints.last().map_or_else(String::new, |place| {
             format!("; the last good checkpoint is {}", place.display())
@@ -287,7 +287,7 @@ impl<'a> Trainer<'a> {
         )?;
         let number = self.step + 1;
         if !loss.is_finite() {
-            return Err(self.diverged(number, format!("the loss is {loss}")));
+            return Err(self.diverged(number, &format!("the loss is {loss}")));
         }
         let train_layer = self.retriever.config.standardize == Standardize::Trainable;
         let mut parts = gradients.adapter.parts_mut();
@@ -297,7 +297,7 @@ impl<'a> Trainer<'a> {
         let grad_norm = clip_grad_norm(&mut parts, self.config.optimizer.max_grad_norm);
         if !grad_norm.is_finite() {
             let what = format!("the gradient's norm is {grad_norm}");
-            return Err(self.diverged(number, what));
+            return Err(self.diverged(number, &what));
         }
         let OptimizerRates { lr, temperature_lr } = self.rates();
         let grads: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
@@ -332,7 +332,7 @@ impl<'a> Trainer<'a> {
             .all(finite)
             || !self.log_temperature.is_finite()
         {
-            let what = "the update gives parameters that are not finite".into();
+            let what = "the update gives parameters that are not finite";
             return Err(self.diverged(number, what));
         }
         self.step = number;
@@ -374,9 +374,8 @@ impl<'a> Trainer<'a> {
             Err(Error::NotFinite(what)) if self.step > 0 => {
                 // The checkpoint just saved gives no numbers either.
                 checkpoint::remove(&self.config.output, self.step)?;
-                return Err(
-                    self.diverged(self.step, format!("numbers that are not finite: {what}"))
-                );
+                let what = format!("numbers that are not finite: {what}");
+                return Err(self.diverged(self.step, &what));
             }
             other => other?,
         };
