@@ -359,6 +359,7 @@ fn sigterm_stops_with_a_checkpoint_and_an_ignored_hang_up_does_not() {
     let program = env!("CARGO_BIN_EXE_dream");
     let mut child = shell(&format!("trap '' HUP; exec {program} train {file} --quiet"))
         .env_clear()
+        .stderr(std::process::Stdio::null())
         .spawn()
         .expect("the program starts");
     let id = child.id();
