@@ -156,7 +156,7 @@ impl Training<'_> {
         if let (Some(model), Some(llm), Some(injection)) = (&self.llm, &config.llm, &injection) {
             let packer = packer(model, &llm.template, llm.limits());
             for (row, documents) in self.examples()? {
-                explanations.push(explain_row(
+                let explained = explain_row(
                     model,
                     &packer,
                     injection,
@@ -164,7 +164,12 @@ impl Training<'_> {
                     trainer.temperature(),
                     row,
                     &documents,
-                )?);
+                );
+                // Too long a prompt, say: no reason to lose the trained adapter.
+                match explained {
+                    Ok(explained) => explanations.push(explained),
+                    Err(error) => tracing::warn!("row {:?} is not explained: {error}", row.id),
+                }
             }
         }
         let result = TrainingResult {

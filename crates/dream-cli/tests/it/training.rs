@@ -117,6 +117,28 @@ fn rows_without_any_judgement_train_to_the_end_without_evaluation() {
     assert!(run.join("adapter/adapter_model.safetensors").is_file());
     let report = std::fs::read_to_string(run.join("report.html")).expect("a report");
     assert!(report.contains("After training") && report.contains(">-<"));
+    // Its examples have more documents than its prompts: that they do not fit costs no adapter.
+    let mut long = String::new();
+    for i in 0..12 {
+        let text = format!("town {i} sells ships. ").repeat(9);
+        writeln!(long, r#"{{"_id":"d{i}","text":"{text}"}}"#).expect("a string");
+    }
+    write(dir.path(), "data/corpus.jsonl", long);
+    let few = std::fs::read_to_string(&file).expect("a configuration");
+    let few = few.replace("/run'", "/few'");
+    let few = few.replace("candidates = 4\nqueries", "candidates = 2\nqueries");
+    let file = text(&write(dir.path(), "few.toml", few));
+    let trained = dream(&["train", &file]);
+    assert!(
+        trained.stderr.contains("is not explained: a prompt of"),
+        "{trained:?}"
+    );
+    trained.ok();
+    assert!(
+        dir.path()
+            .join("few/adapter/adapter_model.safetensors")
+            .is_file()
+    );
 }
 
 #[test]
