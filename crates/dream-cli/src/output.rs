@@ -1,9 +1,11 @@
 //! Results on the standard output; nothing else of the program writes there.
 
+use crate::errors::usage;
 use anyhow::Result;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{BufWriter, ErrorKind, StdoutLock, Write};
+use std::path::Path;
 
 /// The reader of our output went away: the program ends quietly.
 #[derive(Debug)]
@@ -57,6 +59,19 @@ pub fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<()> 
         output.line(line)?;
     }
     output.flush()
+}
+
+/// Refuses a place for a file whose folder is not there, before the work whose result it shall hold.
+pub fn check_place(path: &Path) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let what = match folder {
+        Some(folder) if !folder.is_dir() => format!("there is no folder {}", folder.display()),
+        _ if path.is_dir() => "it is a folder".into(),
+        _ => return Ok(()),
+    };
+    Err(usage(format!("cannot write {}: {what}", path.display())))
 }
 
 fn closed(error: std::io::Error) -> anyhow::Error {

@@ -2,20 +2,22 @@
 //! the report at the end.
 
 use crate::cli::App;
+use crate::commands::train::figure;
 use crate::interrupt;
 use crate::progress::{Progress, Unit};
 use anyhow::{Result, bail};
-use dream::heads::detect::{self, detect, packer, probes};
-use dream::heads::{HeadList, HeadSet, Selector};
+use dream::heads::detect::{self, DetectSettings, detect, packer, probes};
+use dream::heads::{HeadList, Selector};
 use dream::llm::InjectionConfig;
 use dream::model::Model;
 use dream::report::html::Fact;
 use dream::report::metrics::{Record, read_metrics};
 use dream::report::svg::Reference;
 use dream::train::config::{LlmConfig, TrainConfig};
+use dream::train::evaluation::EvalSet;
 use dream::train::objective::{Dream, InfoNce, Objective, ObjectiveKind};
-use dream::train::run_folder::{ADAPTER, ReportParts, RunFolder, explain_row};
-use dream::train::{Event, Observer, Outcome, Setup, TrainData, Trainer};
+use dream::train::run_folder::{ADAPTER, HEADS, ReportParts, RunFolder, explain_row};
+use dream::train::{Event, Observer, Outcome, Setup, TrainData, Trainer, checkpoint};
 use dream_ir::beir::Dataset;
 use dream_ir::{Bm25, Bm25Params, Document, Hit, Measure, Run, TrainingRow, TrainingSet, evaluate};
 use serde::Serialize;
@@ -48,6 +50,15 @@ pub struct Training<'a> {
     pub examples: &'a [TrainingRow],
 }
 
+/// Says that prompts hold fewer documents than asked for.
+pub fn warn_of_small_corpus(setting: &str, asked: usize, documents: usize) {
+    if asked > documents {
+        tracing::warn!(
+            "{setting} is {asked}, but the corpus holds {documents} documents: all are used"
+        );
+    }
+}
+
 /// What a training came to; the JSON of `dream train --json`.
 #[derive(Debug, Serialize)]
 pub struct TrainingResult {
@@ -55,8 +66,8 @@ pub struct TrainingResult {
     pub steps: u64,
     /// Seconds of training and evaluation.
     pub wall_secs: f64,
-    /// nDCG@10 of BM25 on the evaluated queries.
-    pub bm25: f64,
+    /// nDCG@10 of BM25 on the evaluated queries; like those below, absent without evaluation.
+    pub bm25: Option<f64>,
     /// nDCG@10 before training.
     pub before: Option<f64>,
     /// nDCG@10 after training.
@@ -73,10 +84,17 @@ impl Training<'_> {
     /// Finds heads, trains, writes the report.
     pub fn run(&self, app: &App) -> Result<TrainingResult> {
         let Self { config, data, .. } = self;
-        let (list, selected) = match (&self.llm, &config.llm) {
-            (Some(model), Some(llm)) => self.heads(model, llm, app)?,
-            _ => (None, None),
+        let documents = data.set.corpus.len();
+        warn_of_small_corpus("data.candidates", config.data.candidates, documents);
+        let heads = match (&self.llm, &config.llm) {
+            (Some(model), Some(llm)) => {
+                let mut list = self.heads(model, llm, app)?;
+                let selected = list.for_model(model)?;
+                Some((list, selected))
+            }
+            _ => None,
         };
+        let (list, selected) = heads.unzip();
         let infonce = InfoNce;
         let dream;
         let injection = match (&config.llm, &selected) {
@@ -92,8 +110,7 @@ impl Training<'_> {
             match (config.objective.name, &self.llm, &config.llm, &injection) {
                 (ObjectiveKind::InfoNce, ..) => &infonce,
                 (ObjectiveKind::Dream, Some(model), Some(llm), Some(injection)) => {
-                    let packer =
-                        packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
+                    let packer = packer(model, &llm.template, llm.limits());
                     dream = Dream::new(model, packer, injection.clone());
                     &dream
                 }
@@ -120,12 +137,15 @@ impl Training<'_> {
             tracing::warn!("stopped after step {at}; go on with --resume");
             return Err(dream::Error::Stopped.into());
         }
-        let bm25 = self.bm25(&trainer)?;
+        let bm25 = match trainer.eval_set() {
+            Some(set) => Some(self.bm25(set)?),
+            None => None,
+        };
         let records = read_metrics(&folder.path().join("metrics.jsonl"))?;
         let ndcg: Vec<f64> = records
             .iter()
             .filter_map(|r| match r {
-                Record::Eval(e) if e.eval.name == trainer.eval_name() => {
+                Record::Eval(e) if trainer.eval_set().is_some_and(|s| s.name == e.eval.name) => {
                     e.eval.measures.get("nDCG@10").copied()
                 }
                 _ => None,
@@ -135,9 +155,9 @@ impl Training<'_> {
         let after = ndcg.last().copied();
         let mut explanations = Vec::new();
         if let (Some(model), Some(llm), Some(injection)) = (&self.llm, &config.llm, &injection) {
-            let packer = packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
+            let packer = packer(model, &llm.template, llm.limits());
             for (row, documents) in self.examples()? {
-                explanations.push(explain_row(
+                let explained = explain_row(
                     model,
                     &packer,
                     injection,
@@ -145,7 +165,12 @@ impl Training<'_> {
                     trainer.temperature(),
                     row,
                     &documents,
-                )?);
+                );
+                // Too long a prompt, say: no reason to lose the trained adapter.
+                match explained {
+                    Ok(explained) => explanations.push(explained),
+                    Err(error) => tracing::warn!("row {:?} is not explained: {error}", row.id),
+                }
             }
         }
         let result = TrainingResult {
@@ -162,11 +187,7 @@ impl Training<'_> {
             title: format!("Training run {}", config.output.display()),
             intro: intro(config),
             heads: list.as_ref(),
-            selected: selected.as_ref(),
-            references: vec![Reference {
-                label: "BM25".into(),
-                value: bm25,
-            }],
+            references: bm25.map(reference).into_iter().collect(),
             facts: facts(&result),
             explanations,
             commands: self.commands(),
@@ -175,29 +196,25 @@ impl Training<'_> {
         Ok(result)
     }
 
-    fn heads(
-        &self,
-        model: &Model,
-        llm: &LlmConfig,
-        app: &App,
-    ) -> Result<(Option<HeadList>, Option<HeadSet>)> {
-        let stored = self.config.output.join("heads.json");
-        if let Some(text) = &llm.heads {
-            let set = HeadSet::parse_or_read(text)?;
-            set.check(&model.decoder.config)?;
-            return Ok((None, Some(set)));
+    /// The heads of the run that goes on, of the configuration, or found now.
+    fn heads(&self, model: &Model, llm: &LlmConfig, app: &App) -> Result<HeadList> {
+        let output = &self.config.output;
+        let stored = output.join(HEADS);
+        // Without a checkpoint nothing depends on them yet.
+        if self.resume && stored.exists() && !checkpoint::list(output)?.is_empty() {
+            return Ok(HeadList::read(&stored)?);
         }
-        if self.resume && stored.exists() {
-            let list = HeadList::read(&stored)?;
-            let set = list.selection()?;
-            return Ok((Some(list), Some(set)));
+        if let Some(text) = &llm.heads {
+            return Ok(HeadList::parse_or_read(text)?);
         }
         if llm.detect.selector == Selector::Random {
-            let set = detect::random_heads(model, llm.detect.count, llm.detect.seed)?;
-            return Ok((None, Some(set)));
+            let DetectSettings { count, seed, .. } = llm.detect;
+            return Ok(detect::random_heads(model, count, seed)?);
         }
-        let packer = packer(model, &llm.template, llm.document_tokens, llm.target_tokens);
+        let packer = packer(model, &llm.template, llm.limits());
         let set = &self.data.set;
+        let wanted = llm.detect.candidates;
+        warn_of_small_corpus("llm.detect.candidates", wanted, set.corpus.len());
         let probes = probes(set, &llm.detect)?;
         let mut progress = Progress::new("scoring heads", Unit::Of("prompts"), app);
         let total = probes.len() as u64;
@@ -206,14 +223,18 @@ impl Training<'_> {
             !interrupt::requested()
         })?;
         progress.finish();
-        let selected = list.selection()?;
-        tracing::info!("selected heads {selected}");
-        Ok((Some(list), Some(selected)))
+        tracing::info!("selected heads {}", list.selection()?);
+        Ok(list)
     }
 
     /// BM25's nDCG@10 on what the trainer evaluates.
-    fn bm25(&self, trainer: &Trainer<'_>) -> Result<f64> {
-        let (documents, queries, qrels) = trainer.eval_set();
+    fn bm25(&self, set: &EvalSet<'_>) -> Result<f64> {
+        let EvalSet {
+            documents,
+            queries,
+            qrels,
+            ..
+        } = set;
         let params = Bm25Params {
             k1: self.config.data.bm25_k1,
             b: self.config.data.bm25_b,
@@ -280,6 +301,13 @@ impl Training<'_> {
     }
 }
 
+fn reference(bm25: f64) -> Reference {
+    Reference {
+        label: "BM25".into(),
+        value: bm25,
+    }
+}
+
 fn intro(config: &TrainConfig) -> String {
     let what = match config.objective.name {
         ObjectiveKind::Dream => {
@@ -300,19 +328,14 @@ fn intro(config: &TrainConfig) -> String {
 fn facts(result: &TrainingResult) -> Vec<Fact> {
     let fact = |label: &str, value: Option<f64>, note: &str, emphasis| Fact {
         label: label.into(),
-        value: value.map_or("-".into(), |v| format!("{v:.3}")),
+        value: figure(value),
         note: note.into(),
         emphasis,
     };
     vec![
         fact("Before training", result.before, "held-out nDCG@10", false),
         fact("After training", result.after, "held-out nDCG@10", true),
-        fact(
-            "BM25",
-            Some(result.bm25),
-            "the same queries and documents",
-            false,
-        ),
+        fact("BM25", result.bm25, "the same queries and documents", false),
     ]
 }
 

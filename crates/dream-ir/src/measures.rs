@@ -115,7 +115,7 @@ fn discounted(gains: impl Iterator<Item = f64>) -> f64 {
     gains
         .zip(1u32..)
         .map(|(gain, rank)| gain / f64::from(rank + 1).log2())
-        .sum()
+        .fold(0.0, |sum, gain| sum + gain) // sum() of nothing is -0
 }
 
 /// What a run is worth against judgements.

@@ -103,7 +103,7 @@ fn parse_line(line: &str, form: &mut Option<Form>) -> Result<Option<Judgement>, 
         let fields = split_tsv(line)?;
         if let [query, document, grade] = &fields[..] {
             let first = form.replace(Form::BeirTsv).is_none();
-            if first && grade.trim().parse::<f64>().is_err() {
+            if first && is_header(query, grade) {
                 return Ok(None);
             }
             return Ok(Some((query.clone(), document.clone(), parse_grade(grade)?)));
@@ -131,6 +131,28 @@ fn parse_line(line: &str, form: &mut Option<Form>) -> Result<Option<Judgement>, 
             fields.len()
         )),
     }
+}
+
+/// Whether a first line names its fields, as BEIR's `query-id corpus-id score`, in any spelling.
+fn is_header(query: &str, grade: &str) -> bool {
+    let named = |field: &str, names: &[&str]| {
+        let letters = field.chars().filter(|c| c.is_alphanumeric());
+        names.contains(&letters.collect::<String>().to_lowercase().as_str())
+    };
+    let (query_names, grade_names) = (
+        ["queryid", "query", "qid", "topic", "topicid"],
+        [
+            "score",
+            "grade",
+            "rel",
+            "relevance",
+            "label",
+            "judgment",
+            "judgement",
+        ],
+    );
+    grade.trim().parse::<f64>().is_err()
+        && (named(query, &query_names) || named(grade, &grade_names))
 }
 
 fn parse_grade(field: &str) -> Result<i32, String> {
@@ -238,6 +260,9 @@ mod tests {
         assert!(error("q\td\t1\nq\td\t1\n").contains("q.tsv:2: document \"d\" is judged twice"));
         assert!(error("q\td\tscore\nq\td\t1.5\n").contains("q.tsv:2: wanted a whole number"));
         assert!(error("q\td\t1.0\n").contains("q.tsv:1"));
+        // Not a header: a judgement that cannot be read.
+        assert!(error("q1\td1\tx\nq1\td2\t1\n").contains("q.tsv:1: wanted a whole number"));
+        assert!(read("Query_ID\tdoc\tx\nq\td\t1\n").is_ok());
         assert!(error("q\td\t1\nq 0 d 1\n").contains("q.tsv:2: wanted 3 fields"));
         assert!(error("q 0 d\n").contains("got 3 fields"));
         assert!(error("\td\t1\n").contains("empty field"));

@@ -17,7 +17,7 @@ use crate::lines::LineReader;
 pub struct Hit {
     /// The document's id.
     pub document: String,
-    /// Larger is better, never NaN.
+    /// Larger is better, always finite.
     pub score: f32,
 }
 
@@ -28,16 +28,16 @@ pub struct Run {
 }
 
 impl Run {
-    /// Sets the documents found for a query, in any order. A NaN score, a document or a query
-    /// given twice is an error.
+    /// Sets the documents found for a query, in any order. A score that is not finite, a document
+    /// or a query given twice is an error.
     pub fn insert(&mut self, query: impl Into<String>, mut hits: Vec<Hit>) -> Result<()> {
         let query = query.into();
         let mut seen = HashSet::with_capacity(hits.len());
         for hit in &hits {
-            if hit.score.is_nan() {
-                let document = &hit.document;
+            if !hit.score.is_finite() {
+                let (document, score) = (&hit.document, hit.score);
                 return Err(Error::Invalid(format!(
-                    "query {query:?}: the score of document {document:?} is NaN"
+                    "query {query:?}: the score of document {document:?} is {score}"
                 )));
             }
             if !seen.insert(hit.document.as_str()) {
@@ -103,6 +103,12 @@ impl Run {
         Ok(Self { queries })
     }
 
+    /// Refuses ids that the TREC form cannot hold: for before long work.
+    pub fn check_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let checked = ids.into_iter().try_for_each(check_field);
+        checked.map_err(|error| Error::Invalid(error.to_string()))
+    }
+
     /// Writes the TREC form, ranks from 1, atomically. Ids with blanks in them, which that form
     /// cannot hold, are an error.
     pub fn write(&self, path: impl AsRef<Path>, run_id: &str) -> Result<()> {
@@ -123,7 +129,7 @@ impl Run {
 
 /// Score descending, ties by document id descending, bytewise.
 fn trec_eval_order(a: &Hit, b: &Hit) -> Ordering {
-    // partial_cmp, not total_cmp: 0.0 and -0.0 tie in C; NaN was refused.
+    // partial_cmp, not total_cmp: 0.0 and -0.0 tie in C; what is not finite was refused.
     let by_score = b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
     by_score.then_with(|| b.document.cmp(&a.document))
 }
@@ -168,11 +174,12 @@ fn parse_line(line: &str, form: &mut Option<Form>) -> Result<Option<(String, Hit
 
 fn hit(query: &str, document: &str, score: &str) -> Result<(String, Hit), String> {
     // By way of f64, as trec_eval's atof and its cast do.
-    let parsed = score.parse::<f64>().ok().filter(|score| !score.is_nan());
-    let parsed = parsed.ok_or_else(|| format!("wanted a number as score, got {score:?}"))?;
+    let parsed = score.parse::<f64>().ok().map(|score| score as f32);
+    let parsed = parsed.filter(|score| score.is_finite());
+    let score = parsed.ok_or_else(|| format!("wanted a finite number as score, got {score:?}"))?;
     let hit = Hit {
         document: document.to_owned(),
-        score: parsed as f32,
+        score,
     };
     Ok((query.to_owned(), hit))
 }
@@ -235,7 +242,9 @@ mod tests {
     fn bad_lines_are_errors_with_their_line() {
         let error = |text: &str| read(text).unwrap_err().to_string();
         assert!(error("q\td\t1\nq\td\t2\n").contains("run.txt:2: document \"d\" was given twice"));
-        assert!(error("q Q0 d 1 nan me\n").contains("run.txt:1: wanted a number"));
+        assert!(error("q Q0 d 1 nan me\n").contains("run.txt:1: wanted a finite number"));
+        assert!(error("q\td\t1\nq\te\tinf\n").contains("run.txt:2: wanted a finite number"));
+        assert!(error("q Q0 d 1 1e400 me\n").contains("run.txt:1: wanted a finite number"));
         assert!(error("q Q0 d 1 x me\n").contains("got \"x\""));
         assert!(error("q Q0 d 1 0.5\n").contains("got 5 fields"));
         assert!(error("q\td\t1\nq Q0 d 1 0.5 me\n").contains("as in the first line"));
@@ -254,6 +263,7 @@ mod tests {
         assert_eq!(order(&run, "q"), ["b", "a"]);
         assert!(run.insert("q", vec![]).is_err());
         assert!(run.insert("r", vec![hit("a", f32::NAN)]).is_err());
+        assert!(run.insert("r", vec![hit("a", f32::INFINITY)]).is_err());
         assert!(run.insert("r", vec![hit("a", 1.0), hit("a", 1.0)]).is_err());
     }
 
@@ -267,7 +277,7 @@ mod tests {
                 score: match document {
                     0 => f32::MIN_POSITIVE / 3.0,
                     1 => f32::MAX,
-                    2 => f32::NEG_INFINITY,
+                    2 => f32::MIN,
                     3 => 0.0,
                     _ => f32::from_bits(rng.random::<u32>() & 0xBF7F_FFFF),
                 },
@@ -308,5 +318,6 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("\"d 1\" cannot stand"), "{error}");
+        assert!(Run::check_ids(["d1", "d 1"]).is_err() && Run::check_ids(["d1"]).is_ok());
     }
 }

@@ -113,7 +113,12 @@ fn log_with_a_resume(folder: &Path, records: &[Record]) -> Outcome {
     let mut metrics = MetricsWriter::resume(&path, CHECKPOINT)?;
     let mut events = EventWriter::create(&events_folder, SystemTime::now(), "example", pid)?;
     events.restarted_at(CHECKPOINT + 1)?;
-    for record in records.iter().filter(|record| record.step() > CHECKPOINT) {
+    // The checkpoint's own evaluation is done again.
+    let again = |record: &&Record| {
+        record.step() > CHECKPOINT
+            || (record.step() == CHECKPOINT && matches!(record, Record::Eval(_)))
+    };
+    for record in records.iter().filter(again) {
         metrics.write(record)?;
         log_events(&mut events, record)?;
     }

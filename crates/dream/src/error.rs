@@ -39,6 +39,9 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("stopped")]
     Stopped,
+    /// A model gives infinities or no numbers at all.
+    #[error("numbers that are not finite: {0}")]
+    NotFinite(String),
     /// Training left the numbers behind.
     #[error("training diverged at step {step}: {what}")]
     Diverged {

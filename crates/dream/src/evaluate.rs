@@ -24,13 +24,20 @@ pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 /// Embeddings of texts of one role, `[texts, dim]`.
 ///
 /// # Errors
-/// A text cannot be tokenised or does not fit the model's context.
+/// A text cannot be tokenised or does not fit the model's context; the model gives no numbers.
 pub fn encode<S: AsRef<str> + Sync>(
     retriever: &Retriever,
     role: Role,
     texts: &[S],
 ) -> Result<Matrix> {
-    Ok(retriever.embed(&tokenize(retriever, role, texts)?))
+    let embedded = retriever.embed(&tokenize(retriever, role, texts)?);
+    if embedded.data().iter().any(|x| !x.is_finite()) {
+        let path = retriever.model.path.display();
+        return Err(Error::NotFinite(format!(
+            "the embeddings of the retriever on {path}"
+        )));
+    }
+    Ok(embedded)
 }
 
 /// Tokens of texts of one role, on all threads.

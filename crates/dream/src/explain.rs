@@ -6,7 +6,7 @@ use crate::model::decoder::Decoder;
 use crate::prompt::{Prefix, Suffix};
 use crate::train::objective::d_logits;
 use crate::{Error, Result};
-use dream_nn::ops::elementwise::softmax;
+use dream_nn::ops::elementwise::{max, softmax};
 use serde::Serialize;
 
 /// What the language model says about the documents of one prompt. Vectors are `[documents]`.
@@ -27,6 +27,15 @@ pub struct Explained {
     pub by_head: Vec<HeadPart>,
 }
 
+impl Explained {
+    fn is_finite(&self) -> bool {
+        let vectors = [&self.weights, &self.dloss_dscores, &self.own_distribution];
+        let heads = self.by_head.iter().map(|part| &part.dloss_dscores);
+        let mut numbers = vectors.into_iter().chain(heads).flatten();
+        self.loss.is_finite() && self.ordinary_loss.is_finite() && numbers.all(|x| x.is_finite())
+    }
+}
+
 /// One head's part of the gradient.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HeadPart {
@@ -39,7 +48,7 @@ pub struct HeadPart {
 /// Judges `scores / tau` on one prompt.
 ///
 /// # Errors
-/// Scores or temperature are out of range, or do not match the documents.
+/// Scores or temperature are out of range, or do not match the documents; the model gives no numbers.
 pub fn explain(
     decoder: &Decoder,
     injection: &InjectionConfig,
@@ -58,7 +67,9 @@ pub fn explain(
             "scores must be finite, and tau finite and above 0".into(),
         ));
     }
-    let mut weights: Vec<f32> = scores.iter().map(|s| s / tau).collect();
+    // Less the largest first: a large score over a small temperature would be infinite.
+    let largest = max(scores);
+    let mut weights: Vec<f32> = scores.iter().map(|s| (s - largest) / tau).collect();
     softmax(&mut weights);
     let read = ReadDocuments::new(decoder, prefix);
     let suffixes = std::slice::from_ref(suffix);
@@ -93,12 +104,18 @@ pub fn explain(
             dloss_dscores: to_scores(d),
         })
         .collect();
-    Ok(Explained {
+    let said = Explained {
         ordinary_loss: ordinary.loss,
         loss,
         dloss_dscores: to_scores(&d_weights),
         own_distribution: ordinary.own_distribution,
         by_head,
         weights,
-    })
+    };
+    if said.is_finite() {
+        Ok(said)
+    } else {
+        let what = format!("the language model's loss ({loss}) or its gradient over tau ({tau})");
+        Err(Error::NotFinite(what))
+    }
 }

@@ -37,7 +37,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Temporary files are private by default; artefacts are as readable as the user's other files.
-fn with_usual_permissions() -> tempfile::Builder<'static, 'static> {
+pub(crate) fn with_usual_permissions() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {

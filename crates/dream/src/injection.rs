@@ -42,7 +42,7 @@ const SHARE_FLOOR: f32 = 1e-12;
 
 /// How much of a row's attention the documents share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "BudgetText", into = "String")]
 pub enum Budget {
     /// What the model itself gives to documents in that row (V1).
     #[default]
@@ -93,11 +93,25 @@ impl FromStr for Budget {
     }
 }
 
-impl TryFrom<String> for Budget {
+/// A budget as files write it.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "wanted \"mass\", \"one\" or a number from 0 to 1"
+)]
+enum BudgetText {
+    Number(f32),
+    Text(String),
+}
+
+impl TryFrom<BudgetText> for Budget {
     type Error = Error;
 
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
+    fn try_from(text: BudgetText) -> Result<Self> {
+        match text {
+            BudgetText::Number(share) => share.to_string().parse(),
+            BudgetText::Text(text) => text.parse(),
+        }
     }
 }
 

@@ -149,6 +149,32 @@ impl Suffix {
     }
 }
 
+/// Tokens of a prompt's parts, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptLimits {
+    /// Of a document; longer ones are cut, keeping what the template puts after the text.
+    pub document_tokens: usize,
+    /// Of a question's own text; longer ones are cut.
+    pub question_tokens: usize,
+    /// Of a target.
+    pub target_tokens: usize,
+}
+
+impl PromptLimits {
+    /// Refuses limits that leave nothing.
+    pub fn check(&self) -> Result<()> {
+        let limits = [
+            ("document_tokens", self.document_tokens),
+            ("question_tokens", self.question_tokens),
+            ("target_tokens", self.target_tokens),
+        ];
+        match limits.iter().find(|(_, tokens)| *tokens == 0) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::Invalid(format!("{name} must be at least 1"))),
+        }
+    }
+}
+
 /// Packs prompts for one language model.
 #[derive(Debug)]
 pub struct Packer<'a> {
@@ -156,10 +182,8 @@ pub struct Packer<'a> {
     pub tokenizer: &'a Tokenizer,
     /// The texts around.
     pub template: &'a Template,
-    /// A document's tokens at most; longer ones are cut, keeping what the template puts after the text.
-    pub document_tokens: usize,
-    /// A target's tokens at most.
-    pub target_tokens: usize,
+    /// Where texts are cut.
+    pub limits: PromptLimits,
     /// Tokens of prompt and target that the model can take.
     pub context_tokens: usize,
 }
@@ -168,7 +192,7 @@ impl Packer<'_> {
     /// Packs documents, in the order given.
     ///
     /// # Errors
-    /// There are none, one is empty, or they do not fit the model's context.
+    /// There are none, or one is empty.
     pub fn prefix<'d>(
         &self,
         documents: impl IntoIterator<Item = &'d dream_ir::Document>,
@@ -197,32 +221,40 @@ impl Packer<'_> {
                 "a prompt needs at least one document".into(),
             ));
         }
-        self.fits(ids.len())?;
         Ok(Prefix { ids, doc_spans })
     }
 
     /// Packs a question and its target.
     ///
     /// # Errors
-    /// The target is empty, or the suffix does not fit the model's context.
+    /// The target is empty.
     pub fn suffix(&self, question: &str, target: &str) -> Result<Suffix> {
         let mut ids = self.question(question)?;
         let target_start = ids.len();
         let target_ids = self
             .tokenizer
             .encode(&fill(&self.template.target, &[("{target}", target)]))?;
-        ids.extend(target_ids.iter().take(self.target_tokens));
+        ids.extend(target_ids.iter().take(self.limits.target_tokens));
         if target.trim().is_empty() || target_start == ids.len() {
             return Err(Error::Invalid(format!(
                 "the target of {question:?} is empty"
             )));
         }
-        self.fits(ids.len())?;
         Ok(Suffix { ids, target_start })
     }
 
     /// Packs a question alone: the rows that head detection looks at.
     pub fn question(&self, question: &str) -> Result<Vec<u32>> {
+        let mut own = self.tokenizer.encode(question)?;
+        let cut;
+        let question = if own.len() > self.limits.question_tokens {
+            own.truncate(self.limits.question_tokens);
+            cut = self.tokenizer.decode(&own)?;
+            // A character of several tokens may have lost some of them.
+            cut.trim_end_matches(char::REPLACEMENT_CHARACTER)
+        } else {
+            question
+        };
         let ids = self
             .tokenizer
             .encode(&fill(&self.template.question, &[("{question}", question)]))?;
@@ -234,15 +266,21 @@ impl Packer<'_> {
         Ok(ids)
     }
 
-    /// Refuses a prompt that is longer than the model's context.
-    pub fn fits(&self, tokens: usize) -> Result<()> {
-        if tokens <= self.context_tokens {
+    /// Refuses a prompt that is longer than the model's context: documents, then question and target.
+    pub fn fits(&self, documents: usize, question: usize) -> Result<()> {
+        let (tokens, context) = (documents + question, self.context_tokens);
+        if tokens <= context {
             return Ok(());
         }
+        // Documents get at least half of the context before they are the ones to blame.
+        let remedy = if question > context / 2 {
+            "a shorter question or target"
+        } else {
+            "fewer documents or fewer tokens a document"
+        };
         Err(Error::Invalid(format!(
-            "a prompt of {tokens} tokens does not fit the language model's context of {}: \
-             use fewer candidates or fewer tokens a document",
-            self.context_tokens
+            "a prompt of {tokens} tokens ({documents} of documents, {question} of question and \
+             target) does not fit the language model's context of {context}: use {remedy}"
         )))
     }
 
@@ -250,14 +288,15 @@ impl Packer<'_> {
         let mut ids = self
             .tokenizer
             .encode(&self.template.document(index, document))?;
-        if ids.len() > self.document_tokens {
+        let document_tokens = self.limits.document_tokens;
+        if ids.len() > document_tokens {
             let tail = self
                 .template
                 .document
                 .rsplit_once("{text}")
                 .map_or("", |(_, tail)| tail);
             let tail = self.tokenizer.encode(tail)?;
-            ids.truncate(self.document_tokens.saturating_sub(tail.len()).max(1));
+            ids.truncate(document_tokens.saturating_sub(tail.len()).max(1));
             ids.extend(tail);
         }
         Ok(ids)

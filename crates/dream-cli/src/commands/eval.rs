@@ -2,7 +2,7 @@
 
 use crate::cli::App;
 use crate::load::{RetrieverArgs, load_retriever};
-use crate::output::{print_json, print_lines};
+use crate::output::{check_place, print_json, print_lines};
 use crate::progress::{Progress, Unit};
 use anyhow::Result;
 use dream::evaluate::{DEFAULT_DEPTH, evaluate_retriever};
@@ -11,7 +11,7 @@ use dream_ir::measures::DEFAULT_MEASURES;
 use dream_ir::{Evaluation, Qrels, Run, evaluate};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const USAGE: &str = "dream eval [OPTIONS] --run <FILE> --qrels <FILE>
        dream eval [OPTIONS] --model <PATH|NAME> --data <DIR>";
@@ -62,7 +62,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
             run: Some(run),
             qrels: Some(qrels),
             ..
-        } => evaluate(&Qrels::read(qrels)?, &Run::read(run)?, &DEFAULT_MEASURES)?,
+        } => of_run(run, qrels)?,
         Args {
             model: Some(model),
             data: Some(data),
@@ -97,7 +97,26 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     print_lines(lines)
 }
 
+fn of_run(run: &Path, qrels: &Path) -> Result<Evaluation> {
+    let (judgements, found) = (Qrels::read(qrels)?, Run::read(run)?);
+    if found.is_empty() {
+        tracing::warn!("{} holds no query: every measure is 0", run.display());
+    }
+    Ok(evaluate(&judgements, &found, &DEFAULT_MEASURES)?)
+}
+
 fn of_retriever(args: &Args, model: &str, dataset: &Dataset, app: &App) -> Result<Evaluation> {
+    if let Some(path) = &args.run_out {
+        check_place(path)?;
+        let documents = dataset.corpus.documents().iter().map(|d| d.id.as_str());
+        Run::check_ids(
+            dataset
+                .queries
+                .iter()
+                .map(|q| q.id.as_str())
+                .chain(documents),
+        )?;
+    }
     let retriever = load_retriever(model, &args.retriever, app)?;
     let mut progress = Progress::new("encoding", Unit::Of("texts"), app);
     let mut report = |done, total| {

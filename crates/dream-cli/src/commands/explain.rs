@@ -7,12 +7,12 @@ use crate::output::{Output, print_json};
 use anyhow::{Context as _, Result};
 use dream::explain::{Explained, explain};
 use dream::files::read_capped;
-use dream::heads::HeadSet;
+use dream::heads::HeadList;
 use dream::heads::detect::packer;
 use dream::injection::{Budget, Rows};
 use dream::llm::InjectionConfig;
 use dream::model::Model;
-use dream::prompt::{Prefix, Suffix, Template};
+use dream::prompt::{Prefix, PromptLimits, Suffix, Template};
 use dream_ir::Document;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -28,8 +28,9 @@ const EXAMPLE: &str = r#"Example:
 /// Show what a frozen language model makes of the documents of one prompt.
 ///
 /// FILE holds {"docs":[..],"question":..,"target":..,"scores":[..],"tau":0.05}, or, already tokenised,
-/// {"ids":[..],"doc_spans":[[a,b],..],"suffix_start":P,"target_start":t0,"target_end":t1,"scores":[..],
+/// {"ids":[..],"doc_spans":[..],"suffix_start":P,"target_start":t0,"target_end":t1,"scores":[..],
 /// "tau":..}. Without scores all documents weigh the same. A document is a text, or {"title","text"}.
+/// Spans are pairs: first token, and the one after the last. Other keys are named in a warning and not looked at; of texts and tokens, tokens win.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Args {
@@ -60,14 +61,16 @@ pub struct Args {
 #[serde(untagged)]
 enum Doc {
     Text(String),
-    Titled {
-        #[serde(default)]
-        title: String,
-        text: String,
-    },
+    Titled(Titled),
 }
 
-/// Other keys are ignored: an example may carry where it comes from.
+#[derive(Deserialize)]
+struct Titled {
+    #[serde(default)]
+    title: String,
+    text: String,
+}
+
 #[derive(Deserialize)]
 struct Example {
     docs: Option<Vec<Doc>>,
@@ -80,6 +83,8 @@ struct Example {
     target_end: Option<usize>,
     scores: Option<Vec<f32>>,
     tau: Option<f32>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Reads, judges, prints.
@@ -90,13 +95,14 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
             args.gate
         )));
     }
-    let heads = HeadSet::parse_or_read(&args.heads)?;
+    let mut heads = HeadList::parse_or_read(&args.heads)?;
     let template = Template::named(&args.template)?;
     let bytes = read_capped(&args.example, MAX_EXAMPLE_BYTES)?;
     let example: Example = serde_json::from_slice(&bytes)
         .map_err(|e| usage(format!("{}: {e}", args.example.display())))?;
+    warn_of_what_is_not_read(&example, &args.example);
     let model = load_llm(&args.llm, app.dtype(), app)?;
-    heads.check(&model.decoder.config)?;
+    let heads = heads.for_model(&model)?;
     let (prefix, suffix) =
         prompt(&example, &model, &template).with_context(|| args.example.display().to_string())?;
     let scores = example
@@ -118,15 +124,32 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     }
 }
 
+/// A misspelt key would otherwise pass for one that was left out.
+fn warn_of_what_is_not_read(example: &Example, path: &Path) {
+    let mut keys: Vec<&str> = example.others.keys().map(String::as_str).collect();
+    if example.ids.is_some() && example.docs.is_some() {
+        keys.push("docs");
+    }
+    if !keys.is_empty() {
+        let (path, keys) = (path.display(), keys.join(", "));
+        tracing::warn!("{path}: not looked at: {keys}");
+    }
+}
+
 fn prompt(example: &Example, model: &Model, template: &Template) -> Result<(Prefix, Suffix)> {
     let context = model.decoder.config.max_position_embeddings;
-    let packer = packer(model, template, context, context);
+    let limits = PromptLimits {
+        document_tokens: context,
+        question_tokens: context,
+        target_tokens: context,
+    };
+    let packer = packer(model, template, limits);
     let (prefix, suffix) = match example {
         Example {
+            ids: None,
             docs: Some(docs),
             question: Some(question),
             target: Some(target),
-            ids: None,
             ..
         } => {
             let documents: Vec<Document> = docs
@@ -135,7 +158,7 @@ fn prompt(example: &Example, model: &Model, template: &Template) -> Result<(Pref
                 .map(|(i, doc)| {
                     let (title, text) = match doc {
                         Doc::Text(text) => (String::new(), text.clone()),
-                        Doc::Titled { title, text } => (title.clone(), text.clone()),
+                        Doc::Titled(Titled { title, text }) => (title.clone(), text.clone()),
                     };
                     Document {
                         id: i.to_string(),
@@ -161,7 +184,7 @@ fn prompt(example: &Example, model: &Model, template: &Template) -> Result<(Pref
             ));
         }
     };
-    packer.fits(prefix.ids.len() + suffix.ids.len())?;
+    packer.fits(prefix.ids.len(), suffix.ids.len())?;
     Ok((prefix, suffix))
 }
 
@@ -223,7 +246,7 @@ fn print(said: &Explained, docs: Option<&[Doc]>, path: &Path) -> Result<()> {
     for i in 0..said.weights.len() {
         let text = match docs.and_then(|docs| docs.get(i)) {
             Some(Doc::Text(text)) => text.as_str(),
-            Some(Doc::Titled { title, text }) => {
+            Some(Doc::Titled(Titled { title, text })) => {
                 if title.is_empty() {
                     text
                 } else {

@@ -4,14 +4,15 @@ use crate::cli::App;
 use crate::errors::usage;
 use crate::interrupt;
 use crate::load::load_llm;
-use crate::output::{Output, print_json};
+use crate::output::{Output, check_place, print_json};
 use crate::progress::{Progress, Unit};
+use crate::training::warn_of_small_corpus;
 use anyhow::Result;
 use dream::heads::detect::{DetectSettings, Headroom, Negatives, detect, headroom, packer, probes};
 use dream::heads::{HeadList, HeadSet, Selector};
 use dream::injection::{Budget, Rows};
 use dream::llm::InjectionConfig;
-use dream::prompt::Template;
+use dream::prompt::{PromptLimits, Template};
 use dream::report::svg::{Chart, WIDE};
 use dream::train::run_folder::heat_map;
 use dream_ir::TrainingSet;
@@ -62,6 +63,12 @@ pub struct Args {
     /// Tokens a document, at most
     #[arg(long, value_name = "N", default_value_t = 256)]
     document_tokens: usize,
+    /// Tokens of a question's own text, at most; longer ones are cut
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    question_tokens: usize,
+    /// Tokens of a target, at most
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    target_tokens: usize,
     /// Write the head list as JSON, for `dream train` and `dream explain`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -100,12 +107,24 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         count: args.count,
         seed: args.seed,
     };
+    for place in args.out.iter().chain(&args.svg) {
+        check_place(place)?;
+    }
     if args.count == 0 {
         return Err(usage("--count must be at least 1"));
     }
+    let limits = PromptLimits {
+        document_tokens: args.document_tokens,
+        question_tokens: args.question_tokens,
+        target_tokens: args.target_tokens,
+    };
+    limits.check()?;
     let template = Template::named(&args.template)?;
+    let given = args.heads.as_deref().map(HeadList::parse_or_read);
+    let given = given.transpose()?;
     let set = TrainingSet::open(&args.data)?;
     let probes = probes(&set, &settings)?;
+    warn_of_small_corpus("--candidates", args.candidates, set.corpus.len());
     if probes.len() < args.queries {
         tracing::warn!(
             "only {} rows have a known passage in the corpus",
@@ -113,7 +132,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         );
     }
     let model = load_llm(&args.llm, app.dtype(), app)?;
-    let packer = packer(&model, &template, args.document_tokens, 64);
+    let packer = packer(&model, &template, limits);
     let total = probes.len() as u64;
     let list = if args.heads.is_some() {
         None
@@ -126,12 +145,11 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         progress.finish();
         Some(list)
     };
-    let selected = match (&args.heads, &list) {
-        (Some(text), _) => HeadSet::parse_or_read(text)?,
+    let selected = match (given, &list) {
+        (Some(mut given), _) => given.for_model(&model)?,
         (None, Some(list)) => list.selection()?,
-        (None, None) => unreachable!("without --heads the heads were detected"),
+        (None, None) => unreachable!("without --heads the heads were detected. This is a bug."),
     };
-    selected.check(&model.decoder.config)?;
     if let (Some(path), Some(list)) = (&args.out, &list) {
         dream::files::write_json(path, list)?;
     }
@@ -181,7 +199,10 @@ fn print(
     }
     let mut output = Output::stdout();
     if let Some(list) = list {
-        output.line(format!("rank  head    {}", list.selector.label()))?;
+        output.line(format!(
+            "rank  head    {}",
+            list.selector.unwrap_or_default().label()
+        ))?;
         for (rank, scored) in list.heads.iter().take(SHOWN).enumerate() {
             let mark = if rank < list.selected { "*" } else { "" };
             output.line(format!(

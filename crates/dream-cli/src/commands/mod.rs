@@ -9,7 +9,7 @@ mod heads;
 mod models;
 mod quickstart;
 mod search;
-mod train;
+pub mod train;
 
 use crate::cli::App;
 use anyhow::Result;

@@ -1,6 +1,7 @@
 //! `dream quickstart`: the whole way once, in minutes: a corpus, a real language model, its heads, a
 //! trained retriever, and what that was worth on questions nobody trained on.
 
+use super::train::figure;
 use crate::cli::App;
 use crate::errors::usage;
 use crate::interrupt;
@@ -59,7 +60,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
             args.output.display()
         )));
     }
-    interrupt::listen().context("cannot listen for Ctrl-C")?;
+    interrupt::listen().context("cannot listen for signals")?;
     let mut progress = Progress::new("fetching the language model", Unit::Bytes, app);
     let path = models::resolve_or_fetch(&args.model, &app.env, &mut |done, total| {
         progress.update(done, total);
@@ -133,13 +134,12 @@ fn rows(held_out: &HeldOut) -> Vec<TrainingRow> {
 }
 
 fn print(result: &TrainingResult, data: &Path, model: &str) -> Result<()> {
-    let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.3}"));
     let (data, adapter) = (data.display(), result.adapter.display());
     let mut output = Output::stdout();
     output.line("nDCG@10 on held-out questions (entities and phrasings never trained on):")?;
-    output.line(format!("  BM25             {:.3}", result.bm25))?;
-    output.line(format!("  before training  {}", number(result.before)))?;
-    output.line(format!("  after training   {}", number(result.after)))?;
+    output.line(format!("  BM25             {}", figure(result.bm25)))?;
+    output.line(format!("  before training  {}", figure(result.before)))?;
+    output.line(format!("  after training   {}", figure(result.after)))?;
     output.line(format!("\nThe report: {}", result.report.display()))?;
     output.line(format!(
         "\nSearch with the trained retriever:\n  \

@@ -4,7 +4,7 @@ use super::encode::corpus_file;
 use crate::cli::App;
 use crate::errors::usage;
 use crate::load::{RetrieverArgs, load_retriever};
-use crate::output::{Output, print_json, print_lines};
+use crate::output::{Output, check_place, print_json, print_lines};
 use anyhow::Result;
 use dream::evaluate::{CHUNK_TEXTS, encode, to_run};
 use dream::index::{Encoder, Index};
@@ -82,6 +82,9 @@ struct FoundDocument<'a> {
 
 /// Encodes the queries, searches, prints.
 pub fn run(args: &Args, app: &App) -> Result<()> {
+    if let Some(path) = &args.run {
+        check_place(path)?;
+    }
     let index = Index::open(&args.index)?;
     if args.verify {
         index.verify()?;
@@ -93,6 +96,10 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         .encoder
         .check_queries(&encoder, &args.index)?;
     let queries = queries(args)?;
+    if args.run.is_some() {
+        let documents = index.ids.iter().map(String::as_str);
+        Run::check_ids(queries.iter().map(|q| q.id.as_str()).chain(documents))?;
+    }
     let mut embedded = Vec::with_capacity(queries.len() * retriever.dim());
     for chunk in queries.chunks(CHUNK_TEXTS) {
         let texts: Vec<&str> = chunk.iter().map(|query| query.text.as_str()).collect();

@@ -8,6 +8,7 @@ use crate::training::{Training, TrainingResult};
 use anyhow::{Context as _, Result};
 use dream::train::TrainData;
 use dream::train::config::TrainConfig;
+use dream::train::lock::RunLock;
 use dream_ir::beir::Dataset;
 use std::path::PathBuf;
 
@@ -18,8 +19,8 @@ const EXAMPLE: &str = "Examples:
 /// Train a retriever with the next-token loss of a frozen language model.
 ///
 /// The run folder (`output` in the configuration) gets metrics.jsonl, TensorBoard event files,
-/// checkpoints, and at the end the adapter, loss.svg and report.html. Ctrl-C stops after the current
-/// step with a checkpoint that --resume goes on from.
+/// checkpoints, and at the end the adapter, loss.svg and report.html. Ctrl-C or SIGTERM stops after the
+/// current step with a checkpoint that --resume goes on from.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Args {
@@ -53,6 +54,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         config.data.path.clone_from(data);
     }
     config.dtype = app.dtype.unwrap_or(config.dtype);
+    RunLock::check(&config.output, args.resume)?;
     let dtype = config.dtype.resolve();
     let data = TrainData::open(&config)?;
     let eval_data = match &config.eval.data {
@@ -64,7 +66,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         Some(llm) => Some(share_model(&llm.model, &base, dtype, app)?),
         None => None,
     };
-    interrupt::listen().context("cannot listen for Ctrl-C")?;
+    interrupt::listen().context("cannot listen for signals")?;
     let training = Training {
         config: &config,
         data: &data,
@@ -79,6 +81,11 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     print(&result, app)
 }
 
+/// A figure, or a dash where nothing was measured.
+pub fn figure(value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| format!("{value:.3}"))
+}
+
 fn print(result: &TrainingResult, app: &App) -> Result<()> {
     if app.json {
         return print_json(result);
@@ -88,10 +95,11 @@ fn print(result: &TrainingResult, app: &App) -> Result<()> {
         "trained {} steps in {:.0} s",
         result.steps, result.wall_secs
     ))?;
-    if let (Some(before), Some(after)) = (result.before, result.after) {
+    if let Some(after) = result.after {
         output.line(format!(
-            "held-out nDCG@10: {before:.3} before, {after:.3} after; BM25 {:.3}",
-            result.bm25
+            "held-out nDCG@10: {} before, {after:.3} after; BM25 {}",
+            figure(result.before),
+            figure(result.bm25)
         ))?;
     }
     output.line(format!("adapter: {}", result.adapter.display()))?;

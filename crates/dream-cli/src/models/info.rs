@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use dream::model::config::DecoderConfig;
 use dream::tokenizer::Tokenizer;
 use dream_nn::weights::{Gguf, Safetensors};
 use serde::Serialize;
@@ -25,6 +26,11 @@ pub struct ModelInfo {
     pub format: &'static str,
     /// As the file names it: `llama`, `qwen2`, ...
     pub architecture: Option<String>,
+    /// Whether this program runs such a model.
+    pub supported: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Decoder blocks.
     pub layers: Option<u64>,
     /// Query heads a layer.
@@ -94,6 +100,15 @@ pub fn info(name_or_path: &str, env: &Env) -> Result<ModelInfo> {
         return Err(usage(format!("{}: {wanted}", model.display())));
     };
     info.tokenizer = of_tokenizer(&model);
+    let config = if model.is_dir() {
+        DecoderConfig::from_json(&model.join("config.json"))
+    } else {
+        Gguf::open(&model)
+            .map_err(Into::into)
+            .and_then(|gguf| DecoderConfig::from_gguf(&gguf))
+    };
+    info.supported = config.is_ok();
+    info.reason = config.err().map(|error| error.to_string());
     let folder = if model.is_dir() {
         Some(model.as_path())
     } else {
@@ -224,6 +239,8 @@ fn empty(path: &Path, format: &'static str, architecture: Option<String>) -> Mod
         path: path.to_owned(),
         format,
         architecture,
+        supported: false,
+        reason: None,
         layers: None,
         heads: None,
         kv_heads: None,

@@ -74,6 +74,19 @@ fn an_unknown_architecture_is_named() {
         .replace("LlamaForCausalLM", "MambaForCausalLM");
     std::fs::write(&path, config).expect("writable");
     embed(dir.path()).refused(&["config.json", "unsupported model", "mamba"]);
+    // It is described all the same.
+    let info = |model: &str| dream(&["models", "info", model, "--json"]).json().remove(0);
+    let described = info(&text(dir.path()));
+    assert_eq!(described["supported"], false);
+    let reason = described["reason"].as_str().expect("a reason");
+    assert!(reason.contains("mamba"), "{reason}");
+    for model in ["tiny-qwen3", "gguf/tiny-llama.gguf"] {
+        let described = info(&fixture(model));
+        assert_eq!(
+            (&described["supported"], &described["reason"]),
+            (&true.into(), &().into())
+        );
+    }
     std::fs::write(&path, "{").expect("writable");
     embed(dir.path()).refused(&["config.json"]);
 }

@@ -86,8 +86,10 @@ fn no_eos_takes_one_token_away_and_max_tokens_cuts() {
     assert_eq!(tokens(&["--no-eos"]) + 1, tokens(&[]));
     assert_eq!(tokens(&["--max-tokens", "4"]), 4);
     assert_eq!(tokens(&["--max-tokens", "4", "--no-eos"]), 4);
+    assert_eq!(tokens(&["--max-tokens", "1", "--no-eos"]), 1);
     let arguments = ["embed", "--model", &model, "--max-tokens"];
     dream(&[&arguments[..], &["1"]].concat()).refused(&["at least 2"]);
+    dream(&[&arguments[..], &["0", "--no-eos"]].concat()).refused(&["at least 1"]);
     dream(&[&arguments[..], &["100000"]].concat()).refused(&["context of 512"]);
 }
 

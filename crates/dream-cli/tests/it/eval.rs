@@ -94,6 +94,44 @@ fn broken_files_are_named_with_their_line() {
 }
 
 #[test]
+fn an_empty_run_is_worth_0_and_said_to_be_empty() {
+    let dir = folder();
+    let run = text(&write(dir.path(), "run", ""));
+    let qrels = text(&write(dir.path(), "qrels", "q1 0 a 1\nq2 0 a 0\n"));
+    let outcome = dream(&["eval", "--run", &run, "--qrels", &qrels, "--json"]);
+    assert!(outcome.stderr.contains("holds no query"), "{outcome:?}");
+    assert!(!outcome.stdout.contains("-0"), "{outcome:?}");
+    assert_eq!(outcome.json()[0]["nDCG@10"], 0.0);
+    write(dir.path(), "run", "q1 Q0 a 1 0.5 t\nq1 Q0 b 2 inf t\n");
+    dream(&["eval", "--run", &run, "--qrels", &qrels]).refused(&["run:2: ", "finite"]);
+}
+
+#[test]
+fn a_run_that_could_not_be_written_is_refused_before_anything_is_encoded() {
+    let data = tiny_beir();
+    let (model, folder) = (fixture("tiny-llama"), text(data.path()));
+    let out = |place: &str| {
+        let run = text(&data.path().join(place));
+        let arguments = [
+            "eval",
+            "--model",
+            &model,
+            "--data",
+            &folder,
+            "--run-out",
+            &run,
+        ];
+        dream(&arguments)
+    };
+    out("none/run").refused(&["cannot write", "there is no folder"]);
+    out("qrels").refused(&["cannot write", "it is a folder"]);
+    let corpus = r#"{"_id":"d 0","text":"a"}"#;
+    write(data.path(), "corpus.jsonl", corpus);
+    out("run").refused(&["\"d 0\" cannot stand in a TREC run"]);
+    assert!(!data.path().join("run").exists());
+}
+
+#[test]
 fn one_of_the_two_forms_is_demanded() {
     dream(&["eval"]).refused(&["--model"]);
     dream(&["eval", "--run", "x"]).refused(&["--qrels"]);

@@ -3,6 +3,8 @@
 mod bad_models;
 mod embed;
 mod eval;
+mod explain;
+mod heads;
 mod index;
 mod program;
 mod training;

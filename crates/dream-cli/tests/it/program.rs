@@ -67,6 +67,14 @@ impl Outcome {
         text.lines().map(parse).collect()
     }
 
+    /// Demands a failure's exit code and every part of the message.
+    pub fn failed(self, parts: &[&str]) {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        for part in parts {
+            assert!(self.stderr.contains(part), "no {part:?} in {}", self.stderr);
+        }
+    }
+
     /// Demands bad input's exit code and every part of the message.
     pub fn refused(self, parts: &[&str]) {
         assert_eq!(self.code, Some(2), "{self:?}");
@@ -109,6 +117,19 @@ pub fn copy(from: &str, to: &Path) {
             std::fs::copy(entry.path(), to.join(entry.file_name())).expect("writable");
         }
     }
+}
+
+/// A tiny model whose weights are no numbers.
+pub fn model_without_numbers() -> tempfile::TempDir {
+    let dir = folder();
+    copy(&fixture("tiny-llama"), dir.path());
+    let path = dir.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&path).expect("weights");
+    let length = bytes.first_chunk::<8>().expect("a length");
+    let header = u64::from_le_bytes(*length) as usize;
+    bytes[8 + header..].fill(0xff);
+    std::fs::write(&path, bytes).expect("writable");
+    dir
 }
 
 /// A BEIR folder of three documents, each the text of the query that it answers.

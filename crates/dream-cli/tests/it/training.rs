@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 
-fn data(dir: &Path) {
+pub fn data(dir: &Path) {
     let (mut corpus, mut rows) = (String::new(), String::new());
     for i in 0..12 {
         let n = i * 5 % 12;
@@ -24,7 +24,7 @@ fn data(dir: &Path) {
     write(dir, "data/train.jsonl", rows);
 }
 
-fn config(dir: &Path) -> String {
+pub fn config(dir: &Path) -> String {
     let model = fixture("tiny-llama");
     let dir = dir.display();
     format!(
@@ -70,6 +70,12 @@ fn a_run_leaves_an_adapter_curves_and_a_report_and_the_adapter_works() {
     assert_eq!(embedded["embedding"].as_array().map(Vec::len), Some(32));
     // The same folder is not written over.
     dream(&["train", &text(&config)]).refused(&["holds a run already"]);
+    let taken = std::fs::File::open(run.join("lock")).expect("the lock");
+    taken.lock().expect("nobody has it");
+    dream(&["train", &text(&config), "--resume"]).refused(&["in use by another process"]);
+    drop(taken);
+    let file = text(&config);
+    dream(&["train", &file, "--output", &file]).refused(&["train.toml", "not a folder"]);
     // The newest checkpoint is a whole adapter too.
     let checkpoint = text(&run.join("checkpoints/step-000003"));
     let embed = [
@@ -84,6 +90,55 @@ fn a_run_leaves_an_adapter_curves_and_a_report_and_the_adapter_works() {
         .json()
         .remove(0);
     assert_eq!(again["embedding"], embedded["embedding"]);
+}
+
+#[test]
+fn rows_without_any_judgement_train_to_the_end_without_evaluation() {
+    let dir = folder();
+    data(dir.path());
+    let rows = std::fs::read_to_string(dir.path().join("data/train.jsonl")).expect("rows");
+    let unjudged: Vec<&str> = rows
+        .lines()
+        .map(|row| row.split(",\"context_id\"").next().expect("a start"))
+        .collect();
+    write(dir.path(), "data/train.jsonl", unjudged.join("}\n") + "}\n");
+    let heads = config(dir.path()).replace("[llm]", "[llm]\nheads = '0-1,1-2'");
+    let file = text(&write(dir.path(), "train.toml", &heads));
+    dream(&["train", &file]).refused(&["eval.heldout is 4", "only 0 of 12", "eval.data"]);
+    assert!(!dir.path().join("run").exists(), "a run folder was made");
+    let without = heads.replace("heldout = 4", "heldout = 0");
+    let file = text(&write(dir.path(), "train.toml", without));
+    let result = dream(&["train", &file, "--json"]).json().remove(0);
+    assert!(
+        result["bm25"].is_null() && result["after"].is_null(),
+        "{result}"
+    );
+    let run = dir.path().join("run");
+    assert!(run.join("adapter/adapter_model.safetensors").is_file());
+    let report = std::fs::read_to_string(run.join("report.html")).expect("a report");
+    assert!(report.contains("After training") && report.contains(">-<"));
+    // Its examples have more documents than its prompts: that they do not fit costs no adapter.
+    let mut long = String::new();
+    for i in 0..12 {
+        let text = format!("town {i} sells ships. ").repeat(9);
+        writeln!(long, r#"{{"_id":"d{i}","text":"{text}"}}"#).expect("a string");
+    }
+    write(dir.path(), "data/corpus.jsonl", long);
+    let few = std::fs::read_to_string(&file).expect("a configuration");
+    let few = few.replace("/run'", "/few'");
+    let few = few.replace("candidates = 4\nqueries", "candidates = 2\nqueries");
+    let file = text(&write(dir.path(), "few.toml", few));
+    let trained = dream(&["train", &file]);
+    assert!(
+        trained.stderr.contains("is not explained: a prompt of"),
+        "{trained:?}"
+    );
+    trained.ok();
+    assert!(
+        dir.path()
+            .join("few/adapter/adapter_model.safetensors")
+            .is_file()
+    );
 }
 
 #[test]
@@ -220,9 +275,22 @@ fn bad_examples_heads_and_configurations_are_refused_with_the_reason() {
     train(("steps = 3", "steps = 0"), &["training.steps"]);
     train(
         ("heldout = 4", "heldout = 12"),
-        &["none is left to train on"],
+        &["eval.heldout is 12", "only 12", "lower eval.heldout"],
     );
     train(("[llm]", "[llm]\nheads = '0-77'"), &["0-77"]);
+    // The number is read, then the heads are refused.
+    train(("[llm]", "[llm]\nheads = '0-77'\nbudget = 0.5"), &["0-77"]);
+    train(("[llm]", "[llm]\nbudget = 1.5"), &["budget", "1.5"]);
+    let optimizer = |line: &str| format!("[optimizer]\n{line}\n[eval]");
+    for value in ["-0.1", "nan", "inf"] {
+        let line = optimizer(&format!("weight_decay = {value}"));
+        train(("[eval]", &line), &["optimizer.weight_decay", "0 or above"]);
+    }
+    let learned = "[objective]\nlearn_temperature = true\ntemperature = 0.5\n[eval]";
+    train(
+        ("[eval]", learned),
+        &["objective.temperature", "0.005 to 0.2"],
+    );
     train(("steps = 3", "steps = 3\nx = 1"), &["unknown field"]);
     write(
         dir.path(),
@@ -294,4 +362,53 @@ fn a_run_that_was_killed_goes_on_to_the_same_bits() {
         adapter("whole", false) == adapter("killed", true),
         "the adapters differ"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_stops_with_a_checkpoint_and_an_ignored_hang_up_does_not() {
+    let dir = folder();
+    data(dir.path());
+    let changed = config(dir.path()).replace("steps = 3", "steps = 100000\nsave_every = 0");
+    let changed = changed.replace("every = 2", "every = 0");
+    let file = text(&write(dir.path(), "train.toml", changed));
+    let run = dir.path().join("run");
+    let shell = |line: &str| {
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", line]);
+        shell
+    };
+    let program = env!("CARGO_BIN_EXE_dream");
+    let mut child = shell(&format!("trap '' HUP; exec {program} train {file} --quiet"))
+        .env_clear()
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let id = child.id();
+    let mut steps_after = |steps: usize| {
+        loop {
+            let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+            let taken = lines.matches("\"loss\"").count();
+            let ended = child.try_wait().expect("a child");
+            if taken > steps || ended.is_some() {
+                return (taken, ended);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    };
+    let send = |name: &str, id: u32| {
+        let sent = shell(&format!("kill -{name} {id}")).status();
+        assert!(sent.expect("a shell").success());
+    };
+    let (taken, ended) = steps_after(0);
+    assert_eq!(ended, None);
+    send("HUP", id);
+    // The step in progress, and one that was begun after the signal.
+    let (_, ended) = steps_after(taken + 2);
+    assert_eq!(ended, None);
+    send("TERM", id);
+    let ended = child.wait().expect("it ends");
+    assert_eq!(ended.code(), Some(130));
+    let checkpoints = std::fs::read_dir(run.join("checkpoints")).expect("a folder");
+    assert_eq!(checkpoints.count(), 2);
 }

@@ -163,6 +163,7 @@ mod x86 {
     /// # Safety
     /// The processor has AVX512-BF16; `x` and `out` point to 32 values and 16 pairs.
     #[target_feature(enable = "avx512f,avx512bf16")]
+    #[expect(clippy::cast_ptr_alignment, reason = "the store is an unaligned one")]
     pub unsafe fn round_32(x: *const f32, out: *mut u32) {
         // SAFETY: as the caller promises; neither needs to be aligned.
         unsafe {

@@ -1,9 +1,9 @@
 //! Frozen weights in bfloat16 and their products with `f32` activations, accumulated in `f32`.
 //!
 //! Weights are packed once, in the order in which the forward product reads them: panels of
-//! [`PANEL`] output features, and within a panel pairs of input features side by side, as
+//! 32 output features, and within a panel pairs of input features side by side, as
 //! `VDPBF16PS` wants them. The way back needs the transposed order; it is made panel by panel while
-//! the product runs ([`pack::transpose_panels`]), which costs a few per cent of a product of a hundred
+//! the product runs (`pack.rs`), which costs a few per cent of a product of a hundred
 //! rows and saves a second copy of all weights. Activations are rounded once
 //! for all products that read them ([`Rounded`]).
 
@@ -211,6 +211,10 @@ struct Output {
 unsafe impl Sync for Output {}
 
 impl Output {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a view to write to is used up like a `&mut`"
+    )]
     fn new(c: ViewMut<'_>) -> Self {
         Self {
             len: c.data.len(),

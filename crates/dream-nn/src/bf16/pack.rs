@@ -16,7 +16,7 @@ pub(crate) struct Lanes(pub [u32; 16]);
 const ZERO: Lanes = Lanes([0; 16]);
 
 /// Rounds to the nearest bfloat16, ties to even; what is not a number stays so.
-#[inline(always)]
+#[inline]
 fn round(x: f32) -> u32 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -27,13 +27,13 @@ fn round(x: f32) -> u32 {
     }
 }
 
-#[inline(always)]
+#[inline]
 pub(super) fn round_pair(low: f32, high: f32) -> u32 {
     round(low) | (round(high) << 16)
 }
 
 /// Both numbers of a pair.
-#[inline(always)]
+#[inline]
 pub(super) fn widen_pair(pair: u32) -> (f32, f32) {
     (
         f32::from_bits(pair << 16),
@@ -152,7 +152,7 @@ pub(super) fn transpose_panels(
     }
 }
 
-#[inline(always)]
+#[inline]
 fn transpose(block: &[[u32; 16]; 16]) -> [[u32; 16]; 16] {
     let mut transposed = [[0u32; 16]; 16];
     for (i, row) in block.iter().enumerate() {

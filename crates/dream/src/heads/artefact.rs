@@ -1,6 +1,7 @@
 //! The head list as a file: which heads, best first, and what found them.
 
-use super::{HeadSet, ScoredHead, Selector};
+use super::{HeadId, HeadSet, ScoredHead, Selector};
+use crate::model::Model;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -8,14 +9,15 @@ use std::path::Path;
 /// Longest head list file read: a list of every head of the largest models is far below.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Every head of a model with its score, and how the scores came about.
+/// Heads of a model, and how they were found: all of them with their scores, or those that somebody
+/// chose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadList {
     /// Best first.
     pub heads: Vec<ScoredHead>,
-    /// What was maximised.
-    #[serde(default)]
-    pub selector: Selector,
+    /// What was maximised; absent where somebody chose the heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<Selector>,
     /// How many of `heads` are meant to be used.
     #[serde(default = "default_count")]
     pub selected: usize,
@@ -44,6 +46,67 @@ fn default_count() -> usize {
 }
 
 impl HeadList {
+    /// Heads without scores.
+    pub fn unscored(heads: &HeadSet, selector: Option<Selector>) -> Self {
+        let unscored = |head: &HeadId| ScoredHead {
+            head: *head,
+            score: f32::NAN,
+        };
+        Self {
+            heads: heads.heads().iter().map(unscored).collect(),
+            selector,
+            selected: heads.heads().len(),
+            model_digest: String::new(),
+            prompts: 0,
+            candidates: 0,
+            negatives: String::new(),
+            seed: 0,
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+
+    /// Reads `14-3,21-2`, or the file of that name: a head list or such a text.
+    pub fn parse_or_read(text: &str) -> Result<Self> {
+        let path = Path::new(text);
+        if !path.is_file() {
+            let heads = text.parse().map_err(|e: Error| {
+                Error::Invalid(format!("{e}; nor is {text:?} the file of a head list"))
+            })?;
+            return Ok(Self::unscored(&heads, None));
+        }
+        let bytes = crate::files::read_capped(path, MAX_BYTES)?;
+        match String::from_utf8(bytes) {
+            Ok(list) if !list.trim_start().starts_with('{') => {
+                Ok(Self::unscored(&list.parse()?, None))
+            }
+            _ => Self::read(path),
+        }
+    }
+
+    /// The heads to use on `model`, which the list names from here on.
+    ///
+    /// # Errors
+    /// The list was made for another model, or names heads that this one does not have.
+    pub fn for_model(&mut self, model: &Model) -> Result<HeadSet> {
+        let (made_for, digest) = (&self.model_digest, &model.digest);
+        if !made_for.is_empty() && made_for != digest {
+            return Err(Error::Invalid(format!(
+                "the head list was made for another model (digest {made_for}) than {} (digest \
+                 {digest}): run `dream heads` on this one",
+                model.path.display()
+            )));
+        }
+        let heads = self.selection()?;
+        heads.check(&model.decoder.config)?;
+        self.model_digest.clone_from(digest);
+        Ok(heads)
+    }
+
+    /// Whether the heads have scores.
+    pub fn is_scored(&self) -> bool {
+        self.heads.iter().any(|scored| !scored.score.is_nan())
+    }
+
     /// The heads to use.
     pub fn selection(&self) -> Result<HeadSet> {
         super::select::top(&self.heads, self.selected)
@@ -56,22 +119,5 @@ impl HeadList {
             path: path.into(),
             what: format!("wanted a head list as `dream heads --out` writes it: {e}"),
         })
-    }
-}
-
-impl HeadSet {
-    /// Reads `14-3,21-2`, or the file of that name: a head list or such a text.
-    pub fn parse_or_read(text: &str) -> Result<Self> {
-        let path = Path::new(text);
-        if !path.is_file() {
-            return text.parse().map_err(|e: Error| {
-                Error::Invalid(format!("{e}; nor is {text:?} the file of a head list"))
-            });
-        }
-        let bytes = crate::files::read_capped(path, MAX_BYTES)?;
-        match String::from_utf8(bytes) {
-            Ok(list) if !list.trim_start().starts_with('{') => list.parse(),
-            _ => HeadList::read(path)?.selection(),
-        }
     }
 }

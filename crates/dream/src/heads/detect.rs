@@ -1,11 +1,11 @@
 //! Detection: score all heads of a language model on prompts with one known passage each.
 
+use super::HeadList;
 use super::scoring::{NULL_QUESTION, document_scores};
 use super::select::{Ranking, Selector};
-use super::{HeadList, HeadSet};
 use crate::llm::{InjectionConfig, ReadDocuments, judge};
 use crate::model::Model;
-use crate::prompt::{Packer, Template};
+use crate::prompt::{Packer, PromptLimits, Template};
 use crate::{Error, Result};
 use dream_ir::{
     Bm25, Corpus, Document, KnownPassage, Pool, PoolSettings, TrainingRow, TrainingSet,
@@ -32,7 +32,7 @@ pub enum Negatives {
 pub struct DetectSettings {
     /// Prompts scored.
     pub queries: usize,
-    /// Documents a prompt, the known passage included.
+    /// Documents a prompt, the known passage included; fewer only if the corpus holds fewer.
     pub candidates: usize,
     /// Where the others come from.
     pub negatives: Negatives,
@@ -75,6 +75,10 @@ pub struct Probe<'a> {
 pub fn probes<'a>(set: &'a TrainingSet, settings: &DetectSettings) -> Result<Vec<Probe<'a>>> {
     if settings.candidates < 2 || settings.queries == 0 {
         let what = "head detection needs at least 1 query and 2 candidates a query";
+        return Err(Error::Invalid(what.into()));
+    }
+    if set.corpus.len() < 2 {
+        let what = "head detection needs at least 2 documents in the corpus";
         return Err(Error::Invalid(what.into()));
     }
     let known = |row: &&TrainingRow| {
@@ -149,7 +153,7 @@ fn random_pool(
 /// Scores all heads. `progress` hears how many prompts are done and may stop by returning `false`.
 ///
 /// # Errors
-/// A prompt does not fit the model, or the caller stopped.
+/// A prompt does not fit the model, the model gives no numbers, or the caller stopped.
 pub fn detect(
     model: &Model,
     packer: &Packer<'_>,
@@ -164,9 +168,15 @@ pub fn detect(
     for (done, probe) in probes.iter().enumerate() {
         let prefix = packer.prefix(probe.documents.iter().copied())?;
         let question = packer.question(&probe.row.query)?;
-        packer.fits(prefix.ids.len() + question.len())?;
+        packer.fits(prefix.ids.len(), question.len())?;
         let documents = ReadDocuments::new(&model.decoder, &prefix);
         let scores = document_scores(&model.decoder, &documents, &question, &null_question);
+        if scores.iter().flatten().flatten().any(|s| !s.is_finite()) {
+            return Err(Error::NotFinite(format!(
+                "those of the model {}",
+                model.path.display()
+            )));
+        }
         ranking.add(&scores, &probe.positives);
         if !progress(done + 1) {
             return Err(Error::Stopped);
@@ -174,11 +184,11 @@ pub fn detect(
     }
     Ok(HeadList {
         heads: ranking.ranked(),
-        selector: settings.selector,
+        selector: Some(settings.selector),
         selected: settings.count.min(layers * heads),
         model_digest: model.digest.clone(),
         prompts: probes.len(),
-        candidates: settings.candidates,
+        candidates: probes.iter().map(|p| p.documents.len()).max().unwrap_or(0),
         negatives: match settings.negatives {
             Negatives::Bm25 => "bm25".into(),
             Negatives::Random => "random".into(),
@@ -189,7 +199,7 @@ pub fn detect(
 }
 
 /// A seeded draw of heads without looking at the model's attention: the control.
-pub fn random_heads(model: &Model, count: usize, seed: u64) -> Result<HeadSet> {
+pub fn random_heads(model: &Model, count: usize, seed: u64) -> Result<HeadList> {
     let config = &model.decoder.config;
     let ranking = Ranking::new(
         Selector::Random,
@@ -197,7 +207,12 @@ pub fn random_heads(model: &Model, count: usize, seed: u64) -> Result<HeadSet> {
         config.num_hidden_layers,
         config.num_attention_heads,
     );
-    super::select::top(&ranking.ranked(), count)
+    let heads = super::select::top(&ranking.ranked(), count)?;
+    Ok(HeadList {
+        seed,
+        model_digest: model.digest.clone(),
+        ..HeadList::unscored(&heads, Some(Selector::Random))
+    })
 }
 
 /// How much the language model cares which document has the weight (method section 2.8), nats a
@@ -225,6 +240,9 @@ pub struct Headroom {
 }
 
 /// Measures headroom on prompts, each with the template's target.
+///
+/// # Errors
+/// As [`detect`].
 pub fn headroom(
     model: &Model,
     packer: &Packer<'_>,
@@ -236,7 +254,7 @@ pub fn headroom(
     for probe in probes {
         let prefix = packer.prefix(probe.documents.iter().copied())?;
         let suffix = packer.suffix(&probe.row.query, &probe.row.target)?;
-        packer.fits(prefix.ids.len() + suffix.ids.len())?;
+        packer.fits(prefix.ids.len(), suffix.ids.len())?;
         let documents = ReadDocuments::new(&model.decoder, &prefix);
         let k = prefix.doc_spans.len();
         let positive = probe.positives[0];
@@ -267,6 +285,13 @@ pub fn headroom(
         )?
         .remove(0);
         let ordinary = crate::llm::ordinary_losses(&model.decoder, &documents, &suffixes[..1])[0];
+        let losses = [ordinary, soft.loss, hard[0].loss, hard[1].loss];
+        if !losses.iter().chain(&soft.d_weights).all(|x| x.is_finite()) {
+            return Err(Error::NotFinite(format!(
+                "those of the model {}",
+                model.path.display()
+            )));
+        }
         let best = soft.d_weights.iter().copied().fold(f32::INFINITY, f32::min);
         sum.ordinary += f64::from(ordinary);
         sum.uniform += f64::from(soft.loss);
@@ -294,18 +319,12 @@ pub fn headroom(
     })
 }
 
-/// A packer for this model with usual limits.
-pub fn packer<'a>(
-    model: &'a Model,
-    template: &'a Template,
-    document_tokens: usize,
-    target_tokens: usize,
-) -> Packer<'a> {
+/// A packer for this model.
+pub fn packer<'a>(model: &'a Model, template: &'a Template, limits: PromptLimits) -> Packer<'a> {
     Packer {
         tokenizer: &model.tokenizer,
         template,
-        document_tokens,
-        target_tokens,
+        limits,
         context_tokens: model.decoder.config.max_position_embeddings,
     }
 }

@@ -16,7 +16,7 @@ pub const NULL_QUESTION: &str = "N/A";
 /// Calibrated scores of one prompt: `[layers][heads][documents]`.
 pub type DocumentScores = Vec<Vec<Vec<f32>>>;
 
-/// Scores the documents of one prompt with every head.
+/// Scores the documents of one prompt with every head. A score is NaN where the model's attention is.
 ///
 /// `question` and `null_question` are the tokens after the documents, without a target.
 pub fn document_scores(
@@ -75,6 +75,9 @@ fn span_score(tokens: &[f32], span: &Range<usize>) -> f32 {
     let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
     let squares: f64 = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum();
     let std = (squares / (n - 1.0).max(1.0)).sqrt();
+    if !std.is_finite() {
+        return f32::NAN;
+    }
     let threshold = (mean - 2.0 * std) as f32;
     values.iter().filter(|v| **v > threshold).sum()
 }
@@ -106,6 +109,11 @@ mod tests {
     fn constant_scores_pass_no_token_because_none_is_above_the_threshold() {
         // Method section 11, test vector 9.
         assert_eq!(span_score(&[0.25, 0.25, 0.25], &(0..3)), 0.0);
+    }
+
+    #[test]
+    fn a_score_of_what_is_no_number_is_none() {
+        assert!(span_score(&[0.25, f32::NAN, 0.25], &(0..3)).is_nan());
     }
 
     #[test]

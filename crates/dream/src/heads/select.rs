@@ -79,8 +79,18 @@ impl FromStr for Selector {
 pub struct ScoredHead {
     /// The head.
     pub head: HeadId,
-    /// Higher is better.
+    /// Higher is better; NaN, and absent in files, where nothing was scored.
+    #[serde(default = "unscored", skip_serializing_if = "is_unscored")]
     pub score: f32,
+}
+
+fn unscored() -> f32 {
+    f32::NAN
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_unscored(score: &f32) -> bool {
+    score.is_nan()
 }
 
 /// Ranks all heads, best first.

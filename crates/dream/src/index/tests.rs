@@ -47,6 +47,23 @@ fn refused(folder: &Path) -> String {
         .map_or_else(String::new, |e| e.to_string())
 }
 
+#[cfg(unix)]
+#[test]
+fn shards_are_as_readable_as_any_file() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder()?;
+    write(folder.path())?;
+    std::fs::write(folder.path().join("any"), "").expect("writable");
+    let mode = |name: &str| {
+        let data = std::fs::metadata(folder.path().join(name)).expect("it is there");
+        data.permissions().mode()
+    };
+    for name in ["manifest.json", "shard-00000.f32", "shard-00000.ids"] {
+        assert_eq!(mode(name), mode("any"), "{name}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_is_written_in_shards_is_read_searched_and_verified() -> Result<()> {
     let folder = folder()?;

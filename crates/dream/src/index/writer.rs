@@ -4,6 +4,7 @@
 //! manifest comes last. A folder without a manifest is no index, whatever else lies in it.
 
 use super::manifest::{Encoder, FORMAT_VERSION, MANIFEST, Manifest, Shard, shard_name};
+use crate::files::with_usual_permissions;
 use crate::{Error, Result};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -167,7 +168,7 @@ impl OpenShard {
 
 impl HashedFile {
     fn create(folder: &Path) -> Result<Self> {
-        let mut builder = tempfile::Builder::new();
+        let mut builder = with_usual_permissions();
         let builder = builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
         let file = builder.tempfile_in(folder);
         Ok(Self {

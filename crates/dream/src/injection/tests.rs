@@ -160,9 +160,75 @@ fn budgets_and_rows_round_trip_through_their_text() -> Result<()> {
     for text in ["mass", "one", "0.5"] {
         assert_eq!(text.parse::<Budget>()?.to_string(), text);
     }
+    // A configuration may write a number as one.
+    for (written, wanted) in [
+        ("0.5", Budget::Constant(0.5)),
+        ("1", Budget::Constant(1.0)),
+        ("\"0.5\"", Budget::Constant(0.5)),
+        ("\"one\"", Budget::One),
+    ] {
+        assert!(serde_json::from_str::<Budget>(written).is_ok_and(|budget| budget == wanted));
+    }
+    assert!(serde_json::from_str::<Budget>("1.5").is_err_and(|e| e.to_string().contains("1.5")));
     for text in ["suffix", "target", "query"] {
         assert_eq!(text.parse::<Rows>()?.to_string(), text);
     }
     assert!("1.5".parse::<Budget>().is_err() && "all".parse::<Rows>().is_err());
+    Ok(())
+}
+
+#[test]
+fn documents_in_another_order_get_the_same_shares_and_gradients() -> Result<()> {
+    // Method section 11, test vector 4: a row knows documents by their spans, not by their order.
+    const ORDER: [usize; 3] = [2, 0, 1];
+    let (weights, logits, r) = ([0.2, 0.7, 0.1], values(1, KEYS), values(2, KEYS));
+    // Where each key of the other order comes from: 0, document 2, 4, documents 0 and 1, 10 to 12.
+    let mut from = vec![0];
+    let mut spans = Vec::new();
+    for (place, document) in ORDER.iter().enumerate() {
+        let start = from.len();
+        from.extend(SPANS[*document].clone());
+        spans.push(start..from.len());
+        if place == 0 {
+            from.push(4);
+        }
+    }
+    from.extend(10..KEYS);
+    let heads = HeadSet::new(vec![HeadId { layer: 0, head: 0 }])?;
+    let row = |spans: &[Range<usize>], weights: &[f32], logits: &[f32], r: &[f32]| {
+        let injection = Injection {
+            heads: &heads,
+            doc_spans: spans,
+            weights: &[weights.to_vec()],
+            rows: &[std::ops::Range { start: 0, end: 1 }],
+            budget: Budget::Mass,
+            gate: 0.8,
+        };
+        let at = RowAt {
+            layer: 0,
+            head: 0,
+            segment: 0,
+            row: 0,
+        };
+        let (mut p, mut d) = (logits.to_vec(), r.to_vec());
+        injection.probabilities(at, &mut p, &mut InjectionRecord::default());
+        let (read, mut record) = (Read { logits, p: &p }, InjectionRecord::default());
+        injection.d_logits(at, &read, &mut d, &mut record);
+        (p, d, record.d_weights)
+    };
+    let moved = |x: &[f32]| from.iter().map(|i| x[*i]).collect::<Vec<_>>();
+    let permuted = |x: &[f32]| ORDER.iter().map(|i| x[*i]).collect::<Vec<_>>();
+    let (p, d, d_weights) = row(&SPANS, &weights, &logits, &r);
+    let (moved_p, moved_d, permuted_d_weights) =
+        row(&spans, &permuted(&weights), &moved(&logits), &moved(&r));
+    for (got, want) in [
+        (moved_p, moved(&p)),
+        (moved_d, moved(&d)),
+        (permuted_d_weights, permuted(&d_weights)),
+    ] {
+        for (got, want) in got.iter().zip(&want) {
+            assert!((got - want).abs() < 1e-6, "{got} {want}");
+        }
+    }
     Ok(())
 }

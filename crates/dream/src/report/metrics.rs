@@ -125,7 +125,7 @@ impl MetricsWriter {
     }
 
     /// Continues the file of a run that goes on from the checkpoint of `step`: what was written
-    /// after that step is cut first. A missing file is started.
+    /// after that checkpoint is cut first. A missing file is started.
     pub fn resume(path: &Path, step: u64) -> Result<Self> {
         if path.exists() {
             truncate_after(path, step)?;
@@ -184,14 +184,18 @@ pub fn read_metrics(path: &Path) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Cuts all lines of a step later than `step`; the file is replaced whole or not at all.
+/// Cuts all lines of a step later than `step`, and the evaluation of that step; the file is replaced
+/// whole or not at all.
 ///
-/// The checkpoint of a step must be written after the step's lines, evaluation included: lines of
-/// the step itself stay.
+/// The checkpoint of a step is written after the step's line and before its evaluation, which a run
+/// that goes on does again.
 pub fn truncate_after(path: &Path, step: u64) -> Result<()> {
     let kept: String = read_metrics(path)?
         .iter()
-        .filter(|record| record.step() <= step)
+        .filter(|record| match record {
+            Record::Step(taken) => taken.step <= step,
+            Record::Eval(eval) => eval.step < step,
+        })
         .map(to_line)
         .collect();
     write_atomically(path, |file| file.write_all(kept.as_bytes()))?;
@@ -274,13 +278,18 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("metrics.jsonl");
         let mut writer = MetricsWriter::create(&path)?;
-        for record in [step(1), step(2), eval(2), step(3)] {
+        for record in [eval(0), step(1), step(2), eval(2), step(3)] {
             writer.write(&record)?;
         }
         writer.file.write_all(b"{\"step\":4,\"lo")?; // killed in the middle of a line
         let mut writer = MetricsWriter::resume(&path, 2)?;
+        writer.write(&eval(2))?;
         writer.write(&step(3))?;
-        assert_eq!(read_metrics(&path)?, [step(1), step(2), eval(2), step(3)]);
+        let all = [eval(0), step(1), step(2), eval(2), step(3)];
+        assert_eq!(read_metrics(&path)?, all);
+        // The checkpoint of step 0 comes before the first evaluation.
+        MetricsWriter::resume(&path, 0)?;
+        assert_eq!(read_metrics(&path)?, []);
         Ok(())
     }
 

@@ -82,9 +82,10 @@ impl RetrieverConfig {
             ("max_query_tokens", self.max_query_tokens),
             ("max_document_tokens", self.max_document_tokens),
         ] {
-            if tokens < 2 {
+            let least = 1 + usize::from(self.append_eos);
+            if tokens < least {
                 return Err(Error::Invalid(format!(
-                    "{name} must be at least 2, not {tokens}"
+                    "{name} must be at least {least}, not {tokens}"
                 )));
             }
         }

@@ -58,7 +58,7 @@ pub fn save(
 ) -> Result<PathBuf> {
     let all = run.join("checkpoints");
     fs::create_dir_all(&all).map_err(|e| Error::io(&all, e))?;
-    let temporary = tempfile::Builder::new()
+    let temporary = folder_builder()
         .prefix(".writing-")
         .tempdir_in(&all)
         .map_err(|e| Error::io(&all, e))?;
@@ -87,7 +87,7 @@ pub fn save(
     let path = temporary.path().join("optimizer.safetensors");
     write_safetensors(&path, &tensors, &std::collections::BTreeMap::new())?;
     write_json(&temporary.path().join("state.json"), state)?;
-    let place = all.join(format!("step-{:06}", state.step));
+    let place = place_of(run, state.step);
     if place.exists() {
         fs::remove_dir_all(&place).map_err(|e| Error::io(&place, e))?;
     }
@@ -97,6 +97,30 @@ pub fn save(
         fs::remove_dir_all(&old).map_err(|e| Error::io(&old, e))?;
     }
     Ok(place)
+}
+
+/// Removes the checkpoint of a step, if there is one.
+pub fn remove(run: &Path, step: u64) -> Result<()> {
+    let place = place_of(run, step);
+    if place.exists() {
+        fs::remove_dir_all(&place).map_err(|e| Error::io(&place, e))?;
+    }
+    Ok(())
+}
+
+fn place_of(run: &Path, step: u64) -> PathBuf {
+    run.join("checkpoints").join(format!("step-{step:06}"))
+}
+
+/// As open as the user's other folders; the process's umask still applies.
+fn folder_builder() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(fs::Permissions::from_mode(0o777));
+    }
+    builder
 }
 
 /// Folders of whole checkpoints, oldest first.

@@ -7,7 +7,7 @@ use super::objective::ObjectiveKind;
 use crate::heads::detect::DetectSettings;
 use crate::injection::{Budget, Rows};
 use crate::model::lora::LoraConfig;
-use crate::prompt::Template;
+use crate::prompt::{PromptLimits, Template};
 use crate::retriever::RetrieverConfig;
 use crate::{Error, Result};
 use dream_ir::{Bm25Params, KnownPassage, PoolSource};
@@ -124,9 +124,23 @@ pub struct LlmConfig {
     /// Tokens a document in the prompt, at most.
     #[serde(default = "prompt_document_tokens")]
     pub document_tokens: usize,
+    /// Tokens of a question's own text in the prompt, at most; longer questions are cut.
+    #[serde(default = "prompt_question_tokens")]
+    pub question_tokens: usize,
     /// Tokens a target, at most.
     #[serde(default = "prompt_target_tokens")]
     pub target_tokens: usize,
+}
+
+impl LlmConfig {
+    /// Where the texts of a prompt are cut.
+    pub fn limits(&self) -> PromptLimits {
+        PromptLimits {
+            document_tokens: self.document_tokens,
+            question_tokens: self.question_tokens,
+            target_tokens: self.target_tokens,
+        }
+    }
 }
 
 fn gate() -> f32 {
@@ -134,6 +148,9 @@ fn gate() -> f32 {
 }
 fn prompt_document_tokens() -> usize {
     256
+}
+fn prompt_question_tokens() -> usize {
+    64
 }
 fn prompt_target_tokens() -> usize {
     64
@@ -254,7 +271,8 @@ pub struct TrainingConfig {
     /// Retriever tokens whose activations are in memory at once; a step with more is computed twice
     /// (gradient caching), so memory does not grow with candidates.
     pub chunk_tokens: usize,
-    /// Steps between checkpoints; the last step is always saved.
+    /// Steps between checkpoints; 0 saves no others than always: the start, the last step, before each
+    /// evaluation, and where the run is stopped.
     pub save_every: u64,
 }
 
@@ -278,7 +296,7 @@ pub struct EvalConfig {
     /// Split of that folder.
     pub split: String,
     /// Rows of the training file that are kept out of training and evaluated on, with their known
-    /// passages as judgements.
+    /// passages as judgements. With 0 and no `data`, nothing is evaluated.
     pub heldout: usize,
     /// Documents searched while training: all (0), or the known passages of held-out rows and random
     /// others up to this many. The first and the last evaluation search all.
@@ -347,6 +365,20 @@ impl TrainConfig {
                 )));
             }
         }
+        let weight_decay = self.optimizer.weight_decay;
+        if !weight_decay.is_finite() || weight_decay < 0.0 {
+            return Err(Error::Invalid(format!(
+                "optimizer.weight_decay must be 0 or above, not {weight_decay}"
+            )));
+        }
+        let (low, high) = TEMPERATURE_RANGE;
+        let temperature = self.objective.temperature;
+        if self.objective.learn_temperature && !(low..=high).contains(&temperature) {
+            return Err(Error::Invalid(format!(
+                "objective.temperature must be from {low} to {high} where it is learned, not \
+                 {temperature}"
+            )));
+        }
         let DataConfig {
             candidates,
             queries_per_pool,
@@ -363,6 +395,8 @@ impl TrainConfig {
         match &self.llm {
             Some(llm) => {
                 llm.template.check()?;
+                let limits = llm.limits().check();
+                limits.map_err(|e| Error::Invalid(format!("llm.{e}")))?;
                 if !(0.0..=1.0).contains(&llm.gate) {
                     let what = format!("llm.gate must be from 0 to 1, not {}", llm.gate);
                     return Err(Error::Invalid(what));

@@ -19,7 +19,7 @@ pub struct TrainData {
     pub set: TrainingSet,
     /// Candidates of each training row.
     pools: Vec<Pool>,
-    /// Rows never trained on.
+    /// Rows never trained on; each names a known passage.
     pub heldout: Vec<TrainingRow>,
     settings: DataConfig,
     seed: u64,
@@ -49,17 +49,12 @@ impl TrainData {
     /// The same from rows in memory.
     ///
     /// # Errors
-    /// Nothing is left to train on, or a pool cannot be built.
+    /// Nothing is left to train on, too few rows name a known passage to evaluate on, or a pool cannot
+    /// be built.
     pub fn new(set: TrainingSet, settings: &DataConfig, heldout: usize, seed: u64) -> Result<Self> {
         let TrainingSet { mut rows, corpus } = set;
-        if rows.len() <= heldout {
-            return Err(crate::Error::Invalid(format!(
-                "{} training rows, of which {heldout} shall be held out: none is left to train on",
-                rows.len()
-            )));
-        }
         rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        let heldout = rows.split_off(rows.len() - heldout);
+        let heldout = hold_out(&mut rows, heldout)?;
         let set = TrainingSet { rows, corpus };
         let bm25 = Bm25Params {
             k1: settings.bm25_k1,
@@ -214,4 +209,34 @@ impl TrainData {
             qrels,
         ))
     }
+}
+
+/// Takes the last `n` rows that name a known passage: the others have nothing to be evaluated against.
+fn hold_out(rows: &mut Vec<TrainingRow>, n: usize) -> Result<Vec<TrainingRow>> {
+    let invalid = |what: String| Err(crate::Error::Invalid(what));
+    if rows.len() <= n {
+        return invalid(format!(
+            "eval.heldout is {n}, but there are only {} training rows: none is left to train on; \
+             lower eval.heldout",
+            rows.len()
+        ));
+    }
+    let known = rows.iter().filter(|row| !row.positive_ids.is_empty());
+    let known = known.count();
+    if known < n {
+        return invalid(format!(
+            "eval.heldout is {n}, but only {known} of {} training rows name a known passage \
+             (context_id or positive_ids) to evaluate on: lower eval.heldout (0 trains without \
+             evaluation), or set eval.data to a BEIR folder",
+            rows.len()
+        ));
+    }
+    let mut heldout = Vec::with_capacity(n);
+    for i in (0..rows.len()).rev() {
+        if heldout.len() < n && !rows[i].positive_ids.is_empty() {
+            heldout.push(rows.remove(i));
+        }
+    }
+    heldout.reverse();
+    Ok(heldout)
 }

@@ -3,11 +3,17 @@
 pub mod checkpoint;
 pub mod config;
 pub mod data;
+pub mod evaluation;
+mod identity;
+pub mod lock;
 pub mod objective;
+pub mod observer;
+mod parameters;
 pub mod run_folder;
 pub mod step;
 pub mod trainer;
 
 pub use config::TrainConfig;
 pub use data::TrainData;
-pub use trainer::{Event, Observer, Outcome, Setup, Trainer};
+pub use observer::{Event, Observer, Outcome};
+pub use trainer::{Setup, Trainer};

@@ -105,7 +105,7 @@ impl Objective for Dream<'_> {
             .iter()
             .map(|query| {
                 let suffix = self.packer.suffix(query.question, query.target)?;
-                self.packer.fits(prefix.ids.len() + suffix.ids.len())?;
+                self.packer.fits(prefix.ids.len(), suffix.ids.len())?;
                 Ok(suffix)
             })
             .collect::<Result<Vec<_>>>()?;

@@ -2,11 +2,12 @@
 //! end the adapter, the loss plot and the report.
 
 use super::config::TrainConfig;
-use super::trainer::{Event, Trainer};
+use super::observer::Event;
+use super::trainer::Trainer;
 use crate::events::EventWriter;
 use crate::explain::explain;
 use crate::files::{write_atomic, write_json};
-use crate::heads::{HeadList, HeadSet};
+use crate::heads::HeadList;
 use crate::llm::InjectionConfig;
 use crate::model::Model;
 use crate::prompt::Packer;
@@ -25,6 +26,9 @@ use std::time::SystemTime;
 /// Name of the folder with the trained adapter.
 pub const ADAPTER: &str = "adapter";
 
+/// Name of the head list.
+pub const HEADS: &str = "heads.json";
+
 /// A run's folder.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -39,10 +43,8 @@ pub struct ReportParts<'a> {
     pub title: String,
     /// A first paragraph.
     pub intro: String,
-    /// Scores of all heads, where they were detected.
+    /// The heads that were used, and all others where they have scores.
     pub heads: Option<&'a HeadList>,
-    /// The heads that were used.
-    pub selected: Option<&'a HeadSet>,
     /// Levels to compare nDCG@10 with, such as BM25's.
     pub references: Vec<Reference>,
     /// Further facts for the summary.
@@ -107,7 +109,7 @@ impl RunFolder {
 
     /// Writes the head list.
     pub fn write_heads(&self, heads: &HeadList) -> Result<()> {
-        write_json(&self.path.join("heads.json"), heads)
+        write_json(&self.path.join(HEADS), heads)
     }
 
     /// Writes adapter, plots and report of a run that is over, or as far as it came.
@@ -116,7 +118,7 @@ impl RunFolder {
         let records = read_metrics(&self.path.join("metrics.jsonl"))?;
         let loss = Chart::Line(curves::loss(&records));
         write_atomic(&self.path.join("loss.svg"), loss.to_svg(WIDE).as_bytes())?;
-        if let Some(map) = parts.heads.map(heat_map) {
+        if let Some(map) = parts.heads.filter(|list| list.is_scored()).map(heat_map) {
             write_atomic(
                 &self.path.join("heads.svg"),
                 Chart::HeatMap(map).to_svg(WIDE).as_bytes(),
@@ -138,7 +140,10 @@ pub fn heat_map(list: &HeadList) -> HeatMap {
     let chosen = list.heads.iter().take(list.selected);
     HeatMap {
         title: "How well each attention head finds the known document".into(),
-        value_label: format!("{} of the head's ranking", list.selector.label()),
+        value_label: format!(
+            "{} of the head's ranking",
+            list.selector.unwrap_or_default().label()
+        ),
         values,
         selected: chosen
             .map(|scored| (scored.head.layer, scored.head.head))
@@ -167,7 +172,7 @@ pub fn explain_row(
         .collect();
     let prefix = packer.prefix(documents.iter().copied())?;
     let suffix = packer.suffix(&row.query, &row.target)?;
-    packer.fits(prefix.ids.len() + suffix.ids.len())?;
+    packer.fits(prefix.ids.len(), suffix.ids.len())?;
     let said = explain(
         &model.decoder,
         injection,
@@ -216,7 +221,7 @@ fn report(records: &[Record], parts: ReportParts<'_>) -> RunReport {
                     .into(),
         });
     }
-    if let Some(list) = parts.heads {
+    if let Some(list) = parts.heads.filter(|list| list.is_scored()) {
         sections.push(Section {
             heading: "Heads".into(),
             blocks: vec![Block::Chart {
@@ -229,8 +234,13 @@ fn report(records: &[Record], parts: ReportParts<'_>) -> RunReport {
                 ),
             }],
         });
-    } else if let Some(set) = parts.selected {
-        let text = format!("Heads that carry the retriever's weights: {set}.");
+    } else if let Some(list) = parts.heads {
+        let heads = list.heads.iter().take(list.selected);
+        let heads: Vec<String> = heads.map(|scored| scored.head.to_string()).collect();
+        let text = format!(
+            "Heads that carry the retriever's weights: {}.",
+            heads.join(",")
+        );
         sections.push(Section {
             heading: "Heads".into(),
             blocks: vec![Block::Text { text }],

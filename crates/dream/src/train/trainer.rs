@@ -7,81 +7,23 @@
 use super::checkpoint::{self, State};
 use super::config::{TEMPERATURE_RANGE, TrainConfig};
 use super::data::TrainData;
+use super::evaluation::{EvalSet, EvalSets};
+use super::identity::{data_digest, fingerprint};
+use super::lock::{METRICS, RunLock};
 use super::objective::Objective;
+use super::observer::{Event, Observer, Outcome};
+use super::parameters;
 use super::step::{self, StepResult};
-use crate::evaluate::rank;
 use crate::model::Model;
 use crate::model::lora::LoraAdapter;
-use crate::report::metrics::{EvalRecord, Evaluation, MetricsWriter, Record, StepRecord, Timing};
+use crate::report::metrics::{EvalRecord, MetricsWriter, Record, StepRecord, Timing};
 use crate::retriever::adapter::{AdapterFolder, Provenance, RetrieverFile};
-use crate::retriever::standardize::Affine;
-use crate::retriever::{Retriever, Role, Standardize, Standardizer};
+use crate::retriever::{Retriever, Standardize};
 use crate::{Error, Result};
-use dream_ir::measures::DEFAULT_MEASURES;
-use dream_ir::{Document, Qrels, Query, Run};
 use dream_nn::ops::lora::mix;
 use dream_nn::optim::{AdamW, AdamWConfig, Parameter, clip_grad_norm};
-use rand::SeedableRng;
-use rand::seq::index;
-use rand_chacha::ChaCha8Rng;
-use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Documents ranked a query: what R@100 looks at.
-const EVAL_DEPTH: usize = 100;
-
-/// What a training tells whoever runs it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A run starts, or goes on at this step.
-    Started {
-        /// Steps done already.
-        step: u64,
-        /// Steps in all.
-        steps: u64,
-        /// Numbers that will be trained.
-        trainable: usize,
-    },
-    /// A step was taken.
-    Step(&'a StepRecord),
-    /// An evaluation moves on.
-    Evaluating {
-        /// Texts embedded.
-        done: usize,
-        /// Texts in all.
-        total: usize,
-    },
-    /// An evaluation is done.
-    Evaluated(&'a EvalRecord),
-    /// A checkpoint is whole.
-    Saved(&'a std::path::Path),
-}
-
-/// Hears events and may stop the run; a stop leaves a resumable checkpoint.
-pub trait Observer {
-    /// Called in order, from one thread. `false` asks to stop as soon as possible.
-    fn event(&mut self, event: &Event<'_>) -> bool;
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All steps are done.
-    Finished,
-    /// The observer stopped it; `--resume` goes on.
-    Stopped,
-}
-
-/// What evaluation searches.
-struct EvalSet<'a> {
-    name: String,
-    documents: Vec<&'a Document>,
-    queries: Vec<(String, String)>,
-    qrels: Qrels,
-}
 
 /// A run in progress.
 pub struct Trainer<'a> {
@@ -98,9 +40,8 @@ pub struct Trainer<'a> {
     fingerprint: String,
     provenance: Provenance,
     metrics: MetricsWriter,
-    eval: EvalSet<'a>,
-    /// The smaller set searched while training, if the configuration asks for one.
-    quick_eval: Option<EvalSet<'a>>,
+    eval: Option<EvalSets<'a>>,
+    _lock: RunLock,
     started: Instant,
 }
 
@@ -116,7 +57,7 @@ pub struct Setup<'a> {
     pub objective: &'a dyn Objective,
     /// The base of the retriever.
     pub base: Arc<Model>,
-    /// Go on from the newest checkpoint of the run folder.
+    /// Go on from the newest checkpoint of the run folder; start over if there is none.
     pub resume: bool,
 }
 
@@ -124,7 +65,7 @@ impl<'a> Trainer<'a> {
     /// A fresh run, or one that goes on.
     ///
     /// # Errors
-    /// The run folder holds another run, or nothing to resume, or a part cannot be read.
+    /// The run folder holds another run or is another process's, or a part cannot be read.
     pub fn new(setup: Setup<'a>) -> Result<Self> {
         let Setup {
             config,
@@ -154,23 +95,13 @@ impl<'a> Trainer<'a> {
             version: env!("CARGO_PKG_VERSION").into(),
         };
         let fingerprint = fingerprint(config, &provenance);
-        let metrics_path = config.output.join("metrics.jsonl");
+        let eval = EvalSets::open(config, data, eval_data)?;
+        let lock = RunLock::take(&config.output, resume)?;
+        let metrics_path = config.output.join(METRICS);
+        // A run that died before its first checkpoint starts over.
         let resumed = if resume {
-            let found = checkpoint::latest(&config.output, &retriever.model.decoder.config)?;
-            let missing = || {
-                Error::Invalid(format!(
-                    "no checkpoint to resume in {}",
-                    config.output.display()
-                ))
-            };
-            Some(found.ok_or_else(missing)?)
+            checkpoint::latest(&config.output, &retriever.model.decoder.config)?
         } else {
-            if metrics_path.exists() {
-                return Err(Error::Invalid(format!(
-                    "{} holds a run already: resume it, or choose another output",
-                    config.output.display()
-                )));
-            }
             None
         };
         let mut state = State {
@@ -201,14 +132,14 @@ impl<'a> Trainer<'a> {
             ));
             state = found.state;
         } else if retriever.config.standardize != Standardize::None {
-            retriever.standardizer = Some(standardizer(
+            retriever.standardizer = Some(parameters::standardizer(
                 &retriever,
                 data,
                 config.retriever.standardize_texts,
                 config.seed,
             )?);
         }
-        let lengths = parameter_lengths(&mut retriever);
+        let lengths = parameters::lengths(&mut retriever);
         let adamw = AdamWConfig {
             weight_decay: config.optimizer.weight_decay,
             ..AdamWConfig::default()
@@ -227,16 +158,11 @@ impl<'a> Trainer<'a> {
         let metrics = if resume {
             MetricsWriter::resume(&metrics_path, state.step)?
         } else {
-            std::fs::create_dir_all(&config.output).map_err(|e| Error::io(&config.output, e))?;
             MetricsWriter::create(&metrics_path)?
         };
         Ok(Self {
-            eval: eval_set(config, data, eval_data, 0)?,
-            quick_eval: if eval_data.is_none() && config.eval.documents > 0 {
-                Some(eval_set(config, data, None, config.eval.documents)?)
-            } else {
-                None
-            },
+            eval,
+            _lock: lock,
             config,
             data,
             objective,
@@ -269,14 +195,9 @@ impl<'a> Trainer<'a> {
         self.wall()
     }
 
-    /// Name of the evaluated set in the metrics.
-    pub fn eval_name(&self) -> &str {
-        &self.eval.name
-    }
-
-    /// What is evaluated: documents, queries (id and text), judgements.
-    pub fn eval_set(&self) -> (&[&'a Document], &[(String, String)], &Qrels) {
-        (&self.eval.documents, &self.eval.queries, &self.eval.qrels)
+    /// What is evaluated, if anything is.
+    pub fn eval_set(&self) -> Option<&EvalSet<'a>> {
+        self.eval.as_ref().map(|sets| &sets.whole)
     }
 
     /// The temperature as it is now.
@@ -287,41 +208,60 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, or until the observer stops it.
     ///
     /// # Errors
-    /// A number stopped being one (the last checkpoint stays), or a file could not be written.
+    /// A number stopped being one (the last good checkpoint stays), or a file could not be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let steps = self.config.training.steps;
-        let trainable = parameter_lengths(&mut self.retriever).iter().sum();
+        let trainable = parameters::lengths(&mut self.retriever).iter().sum();
         let mut go_on = observer.event(&Event::Started {
             step: self.step,
             steps,
             trainable,
         });
-        if self.step == 0 && self.config.eval.at_start && go_on {
-            go_on = self.evaluate(true, observer)?;
+        if self.step == 0 {
+            // Whatever happens from here on, there is something to resume.
+            go_on &= self.save(observer)?;
         }
-        while self.step < steps && go_on {
+        loop {
+            if go_on && self.is_evaluation_due() {
+                go_on = self.evaluate(observer)?;
+            }
+            if !go_on || self.step == steps {
+                break;
+            }
             go_on = self.one_step(observer)?;
-            let done = self.step == steps;
-            let every = self.config.eval.every;
-            let due = done || (every > 0 && self.step.is_multiple_of(every));
-            if due && (go_on || done) {
-                go_on = self.evaluate(done, observer)? && go_on;
-            }
-            if done
-                || !go_on
-                || self
-                    .step
-                    .is_multiple_of(self.config.training.save_every.max(1))
-            {
-                let place = self.save()?;
-                go_on = observer.event(&Event::Saved(&place)) && go_on;
+            let save_every = self.config.training.save_every;
+            // Before an evaluation too: it takes long, and must not cost steps if it is stopped.
+            let due = (save_every > 0 && self.step.is_multiple_of(save_every))
+                || self.is_evaluation_due();
+            if due || !go_on || self.step == steps {
+                go_on &= self.save(observer)?;
             }
         }
-        Ok(if self.step == steps {
+        Ok(if self.step == steps && go_on {
             Outcome::Finished
         } else {
             Outcome::Stopped
         })
+    }
+
+    fn diverged(&self, step: u64, what: &str) -> Error {
+        let checkpoints = checkpoint::list(&self.config.output).unwrap_or_default();
+        let last = checkpoints.last().map_or_else(String::new, |place| {
+            format!("; the last good checkpoint is {}", place.display())
+        });
+        let lr = self.config.optimizer.lr;
+        Error::Diverged {
+            step,
+            what: format!("{what}{last}; start a new run with an optimizer.lr below {lr}"),
+        }
+    }
+
+    fn is_evaluation_due(&self) -> bool {
+        let every = self.config.eval.every;
+        match self.step {
+            0 => self.config.eval.at_start,
+            step => step == self.config.training.steps || (every > 0 && step.is_multiple_of(every)),
+        }
     }
 
     fn one_step(&mut self, observer: &mut dyn Observer) -> Result<bool> {
@@ -346,9 +286,8 @@ impl<'a> Trainer<'a> {
             Some(dropout_seed),
         )?;
         let number = self.step + 1;
-        let diverged = |what: String| Error::Diverged { step: number, what };
         if !loss.is_finite() {
-            return Err(diverged(format!("the loss is {loss}")));
+            return Err(self.diverged(number, &format!("the loss is {loss}")));
         }
         let train_layer = self.retriever.config.standardize == Standardize::Trainable;
         let mut parts = gradients.adapter.parts_mut();
@@ -357,12 +296,13 @@ impl<'a> Trainer<'a> {
         }
         let grad_norm = clip_grad_norm(&mut parts, self.config.optimizer.max_grad_norm);
         if !grad_norm.is_finite() {
-            return Err(diverged(format!("the gradient's norm is {grad_norm}")));
+            let what = format!("the gradient's norm is {grad_norm}");
+            return Err(self.diverged(number, &what));
         }
         let OptimizerRates { lr, temperature_lr } = self.rates();
         let grads: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
-        let n_adapter = gradients_len(&self.retriever);
-        let mut parameters: Vec<Parameter<'_>> = trainable(&mut self.retriever)
+        let n_adapter = parameters::decayed(&self.retriever);
+        let mut parameters: Vec<Parameter<'_>> = parameters::trainable(&mut self.retriever)
             .into_iter()
             .zip(grads)
             .enumerate()
@@ -385,6 +325,15 @@ impl<'a> Trainer<'a> {
                 .step(temperature_lr, &mut [parameter]);
             let (low, high) = TEMPERATURE_RANGE;
             self.log_temperature = value[0].clamp(low.ln(), high.ln());
+        }
+        let finite = |part: &&mut [f32]| part.iter().all(|value| value.is_finite());
+        if !parameters::trainable(&mut self.retriever)
+            .iter()
+            .all(finite)
+            || !self.log_temperature.is_finite()
+        {
+            let what = "the update gives parameters that are not finite";
+            return Err(self.diverged(number, what));
         }
         self.step = number;
         let llm_tokens = self.objective.llm_tokens() - tokens_before;
@@ -412,59 +361,41 @@ impl<'a> Trainer<'a> {
         Ok(observer.event(&Event::Step(&record)))
     }
 
-    /// Evaluates now, on all documents or on the smaller set where there is one; `false` if the
-    /// observer asked to stop meanwhile.
-    fn evaluate(&mut self, all: bool, observer: &mut dyn Observer) -> Result<bool> {
-        let quick = self.quick_eval.as_ref();
-        let searched = quick.filter(|_| !all).unwrap_or(&self.eval);
-        // Ranking everything lets the smaller set's figure be read off the same embeddings.
-        let depth = if quick.is_some() {
-            searched.documents.len()
-        } else {
-            EVAL_DEPTH
+    /// Evaluates now, first and last on all documents; `false` if the observer asked to stop meanwhile.
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        let all = self.step == 0 || self.step == self.config.training.steps;
+        let Some(sets) = &self.eval else {
+            return Ok(true);
         };
         let mut progress =
             |done: usize, total: usize| observer.event(&Event::Evaluating { done, total });
-        let EvalSet {
-            documents, queries, ..
-        } = searched;
-        let run = match rank(&self.retriever, documents, queries, depth, &mut progress) {
+        let measured = match sets.evaluate(&self.retriever, all, &mut progress) {
             Err(Error::Stopped) => return Ok(false),
+            Err(Error::NotFinite(what)) if self.step > 0 => {
+                // The checkpoint just saved gives no numbers either.
+                checkpoint::remove(&self.config.output, self.step)?;
+                let what = format!("numbers that are not finite: {what}");
+                return Err(self.diverged(self.step, &what));
+            }
             other => other?,
         };
-        let mut measured = vec![self.measure(searched, &run)?];
-        if let (Some(quick), true) = (quick, all) {
-            measured.push(self.measure(quick, &only(&run, quick)?)?);
-        }
         let mut go_on = true;
-        for record in measured {
+        for eval in measured {
+            let record = EvalRecord {
+                step: self.step,
+                eval,
+                timing: Timing {
+                    wall_secs: self.wall(),
+                    tokens_per_sec: None,
+                },
+            };
             self.metrics.write(&Record::Eval(record.clone()))?;
             go_on &= observer.event(&Event::Evaluated(&record));
         }
         Ok(go_on)
     }
 
-    fn measure(&self, set: &EvalSet<'_>, run: &Run) -> Result<EvalRecord> {
-        let evaluation = dream_ir::evaluate(&set.qrels, run, &DEFAULT_MEASURES)?;
-        let measures = evaluation
-            .scores
-            .iter()
-            .map(|s| (s.measure.to_string(), s.mean))
-            .collect();
-        Ok(EvalRecord {
-            step: self.step,
-            eval: Evaluation {
-                name: set.name.clone(),
-                measures,
-            },
-            timing: Timing {
-                wall_secs: self.wall(),
-                tokens_per_sec: None,
-            },
-        })
-    }
-
-    fn save(&mut self) -> Result<PathBuf> {
+    fn save(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         let (optimizer_step, _, _) = self.optimizer.state();
         let state = State {
             step: self.step,
@@ -476,13 +407,14 @@ impl<'a> Trainer<'a> {
         };
         let optimizers = [&self.optimizer, &self.temperature_optimizer];
         let folder = self.adapter_folder();
-        checkpoint::save(
+        let place = checkpoint::save(
             &self.config.output,
             &folder,
             &state,
             self.log_temperature,
             optimizers,
-        )
+        )?;
+        Ok(observer.event(&Event::Saved(&place)))
     }
 
     /// The retriever as it would be saved.
@@ -527,139 +459,4 @@ impl<'a> Trainer<'a> {
 struct OptimizerRates {
     lr: f64,
     temperature_lr: f64,
-}
-
-/// A run without the documents that a smaller set does not have.
-fn only(run: &Run, set: &EvalSet<'_>) -> Result<Run> {
-    let ids: HashSet<&str> = set.documents.iter().map(|d| d.id.as_str()).collect();
-    let mut kept = Run::default();
-    for (query, hits) in run.iter() {
-        let hits = hits
-            .iter()
-            .filter(|hit| ids.contains(hit.document.as_str()));
-        kept.insert(query, hits.take(EVAL_DEPTH).cloned().collect())?;
-    }
-    Ok(kept)
-}
-
-/// Everything that is trained, in the order of its gradients.
-fn trainable(retriever: &mut Retriever) -> Vec<&mut [f32]> {
-    let train_layer = retriever.config.standardize == Standardize::Trainable;
-    let mut all = Vec::new();
-    if let Some(adapter) = &mut retriever.adapter {
-        all.extend(adapter.parameters_mut());
-    }
-    if let Some(layer) = retriever.standardizer.as_mut().filter(|_| train_layer) {
-        all.extend(layer.parts_mut());
-    }
-    all
-}
-
-fn parameter_lengths(retriever: &mut Retriever) -> Vec<usize> {
-    trainable(retriever).iter().map(|part| part.len()).collect()
-}
-
-/// How many of the trainable parts are LoRA matrices: those that weight decay applies to.
-fn gradients_len(retriever: &Retriever) -> usize {
-    retriever
-        .adapter
-        .as_ref()
-        .map_or(0, |adapter| adapter.parameters().len())
-}
-
-/// The standardising layer from the statistics of unlabelled training queries and documents.
-fn standardizer(
-    retriever: &Retriever,
-    data: &TrainData,
-    texts: usize,
-    seed: u64,
-) -> Result<Standardizer> {
-    let mut rng = ChaCha8Rng::seed_from_u64(mix(seed ^ 0x57a7));
-    let mut pool = |role: Role, n: usize, text: &dyn Fn(usize) -> String| {
-        let drawn = index::sample(&mut rng, n, texts.min(n));
-        let texts = drawn
-            .into_iter()
-            .map(|i| retriever.tokenize(role, &text(i)));
-        let texts = texts.collect::<Result<Vec<_>>>()?;
-        Affine::from_statistics(&retriever.pool(&texts))
-    };
-    let documents = data.set.corpus.documents();
-    Ok(Standardizer {
-        query: pool(Role::Query, data.set.rows.len(), &|i| {
-            data.set.rows[i].query.clone()
-        })?,
-        document: pool(Role::Document, documents.len(), &|i| {
-            documents[i].full_text()
-        })?,
-    })
-}
-
-/// The whole set, or of held-out rows the smaller one with `limit` documents.
-fn eval_set<'a>(
-    config: &TrainConfig,
-    data: &'a TrainData,
-    eval_data: Option<&'a dream_ir::beir::Dataset>,
-    limit: usize,
-) -> Result<EvalSet<'a>> {
-    let pairs = |queries: &[Query]| {
-        queries
-            .iter()
-            .map(|q| (q.id.clone(), q.text.clone()))
-            .collect::<Vec<_>>()
-    };
-    if let Some(dataset) = eval_data {
-        let folder = config.eval.data.as_ref().and_then(|path| path.file_name());
-        let name = folder.map_or("eval".into(), |name| name.to_string_lossy().into_owned());
-        return Ok(EvalSet {
-            name,
-            documents: dataset.corpus.documents().iter().collect(),
-            queries: pairs(&dataset.queries),
-            qrels: dataset.qrels.clone(),
-        });
-    }
-    let (documents, queries, qrels) = data.heldout_set(limit)?;
-    let name = if limit == 0 {
-        "heldout".into()
-    } else {
-        format!("heldout-{limit}")
-    };
-    Ok(EvalSet {
-        name,
-        documents,
-        queries: pairs(&queries),
-        qrels,
-    })
-}
-
-fn data_digest(data: &TrainData) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut feed = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    for document in data.set.corpus.documents() {
-        for text in [&document.id, &document.title, &document.text] {
-            feed(text);
-        }
-    }
-    for row in data.set.rows.iter().chain(&data.heldout) {
-        for text in [&row.id, &row.query, &row.target] {
-            feed(text);
-        }
-    }
-    hasher.finalize().to_hex().to_string()
-}
-
-/// Digest of what must be the same for a checkpoint to go on. Where the run is written, how often it
-/// is saved or evaluated, and how much is computed at once may differ.
-fn fingerprint(config: &TrainConfig, provenance: &Provenance) -> String {
-    let mut same = config.clone();
-    same.output = PathBuf::new();
-    same.training.save_every = 0;
-    same.eval.every = 0;
-    same.eval.at_start = false;
-    let text =
-        serde_json::to_string(&(same, &provenance.base_model_digest, &provenance.data_digest))
-            .expect("a configuration prints. This is a bug.");
-    blake3::hash(text.as_bytes()).to_hex().to_string()
 }

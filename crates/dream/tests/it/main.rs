@@ -1,4 +1,5 @@
 //! Integration tests of the crate.
+mod method_vectors;
 mod smollm2;
 mod tiny_models;
 mod tokenizer;

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-const MODELS: [&str; 3] = ["tiny-llama", "tiny-qwen2", "tiny-qwen3"];
+pub const MODELS: [&str; 3] = ["tiny-llama", "tiny-qwen2", "tiny-qwen3"];
 
 pub fn fixture(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -53,7 +53,7 @@ fn at(value: &Value, key: &str) -> usize {
     value[key].as_u64().expect("a count") as usize
 }
 
-fn model(name: &str) -> Model {
+pub fn model(name: &str) -> Model {
     Model::load(&fixture(name), Dtype::F32).expect("the fixture model loads")
 }
 
@@ -118,7 +118,7 @@ fn d_scores(judgement: &Judgement, weights: &[f32], tau: f32) -> Vec<f32> {
         .collect()
 }
 
-fn heads_of(golden: &Value) -> HeadSet {
+pub fn heads_of(golden: &Value) -> HeadSet {
     let pairs = numbers(&golden["heads"]);
     let heads = pairs
         .chunks(2)

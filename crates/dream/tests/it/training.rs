@@ -46,7 +46,7 @@ fn config(output: &Path, objective: &str, extra: &str) -> TrainConfig {
     let text = format!(
         "seed = 3\noutput = '{}'\n[data]\npath = \"unused\"\ncandidates = 4\n\
          queries_per_pool = 2\nknown_passage = \"include\"\n\
-         [llm]\nmodel = \"tiny\"\nheads = \"0-1,1-2,2-3\"\n\
+         [llm]\nmodel = \"tiny\"\nheads = \"0-1,1-2,2-3\"\ndocument_tokens = 64\ntarget_tokens = 16\n\
          [retriever]\nmodel = \"tiny\"\n[retriever.lora]\nr = 4\n{extra}\n\
          [objective]\nname = \"{objective}\"\ntemperature = 0.1\nlearn_temperature = true\n\
          [optimizer]\nlr = 1e-3\nwarmup_steps = 2\n\
@@ -69,7 +69,7 @@ fn objective<'a>(model: &'a Model, config: &TrainConfig, template: &'a Template)
         budget: llm.budget,
         gate: llm.gate,
     };
-    Dream::new(model, packer(model, template, 64, 16), injection)
+    Dream::new(model, packer(model, template, llm.limits()), injection)
 }
 
 fn tiny() -> Arc<Model> {
@@ -207,6 +207,10 @@ impl Observer for StopAt {
 }
 
 fn run(output: &Path, stop_at: u64, resume: bool, extra: &str) -> Outcome {
+    run_with(output, &mut StopAt(stop_at), resume, extra)
+}
+
+fn run_with(output: &Path, observer: &mut dyn Observer, resume: bool, extra: &str) -> Outcome {
     let model = tiny();
     let template = Template::question_answer();
     let config = config(output, "dream", extra);
@@ -222,7 +226,7 @@ fn run(output: &Path, stop_at: u64, resume: bool, extra: &str) -> Outcome {
     };
     Trainer::new(setup)
         .expect("a trainer")
-        .run(&mut StopAt(stop_at))
+        .run(observer)
         .expect("a run")
 }
 
@@ -240,15 +244,7 @@ fn ten_steps_equal_five_a_stop_and_five_more_bit_for_bit() {
     assert_eq!(run(whole.path(), u64::MAX, false, extra), Outcome::Finished);
     assert_eq!(run(parts.path(), 5, false, extra), Outcome::Stopped);
     assert_eq!(run(parts.path(), u64::MAX, true, extra), Outcome::Finished);
-    let (a, b) = (lines(whole.path()), lines(parts.path()));
-    let steps = |records: &[Record]| -> Vec<Record> {
-        records
-            .iter()
-            .filter(|r| matches!(r, Record::Step(_)))
-            .cloned()
-            .collect()
-    };
-    assert_eq!(steps(&a), steps(&b));
+    assert_eq!(lines(whole.path()), lines(parts.path()));
     let newest = |run: &Path| {
         checkpoint::list(run)
             .expect("checkpoints")
@@ -263,6 +259,33 @@ fn ten_steps_equal_five_a_stop_and_five_more_bit_for_bit() {
         let read = |run: &Path| std::fs::read(newest(run).join(file)).expect("a checkpoint file");
         assert!(read(whole.path()) == read(parts.path()), "{file} differs");
     }
+}
+
+#[test]
+fn a_run_stopped_in_any_evaluation_resumes_to_the_same_metrics() {
+    /// Stops in the nth evaluation.
+    struct StopIn(u32);
+    impl Observer for StopIn {
+        fn event(&mut self, event: &Event<'_>) -> bool {
+            self.0 -= u32::from(matches!(event, Event::Evaluating { done: 0, .. }));
+            self.0 > 0
+        }
+    }
+    let whole = tempfile::tempdir().expect("a folder");
+    assert_eq!(run(whole.path(), u64::MAX, false, ""), Outcome::Finished);
+    // Before step 1, after step 5, after the last step.
+    for nth in 1..=3 {
+        let parts = tempfile::tempdir().expect("a folder");
+        let stopped = run_with(parts.path(), &mut StopIn(nth), false, "");
+        assert_eq!(stopped, Outcome::Stopped);
+        assert_eq!(run(parts.path(), u64::MAX, true, ""), Outcome::Finished);
+        assert_eq!(lines(whole.path()), lines(parts.path()));
+    }
+    // A run that died before its first checkpoint starts over.
+    let dead = tempfile::tempdir().expect("a folder");
+    std::fs::write(dead.path().join("metrics.jsonl"), "").expect("writable");
+    assert_eq!(run(dead.path(), u64::MAX, true, ""), Outcome::Finished);
+    assert_eq!(lines(whole.path()), lines(dead.path()));
 }
 
 #[test]
@@ -290,6 +313,11 @@ fn another_configuration_does_not_resume_and_a_run_is_not_overwritten() {
     };
     assert!(attempt(true, "lora_alpha = 64").contains("another configuration"));
     assert!(attempt(false, "").contains("holds a run already"));
+    // Nor do two processes write to one folder: a lock of this process keeps out this process too.
+    let lock = dream::train::lock::RunLock::take(folder.path(), true).expect("free");
+    assert!(attempt(true, "").contains("in use by another process"));
+    drop(lock);
+    assert_eq!(attempt(true, ""), "");
 }
 
 #[test]
@@ -325,11 +353,99 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint() {
         .expect("a trainer")
         .run(&mut StopAt(u64::MAX));
     let message = ended.err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(
+        message.contains("step-000005; start a new run"),
+        "{message}"
+    );
     // Two groups a step: the eleventh is in step 6.
     assert!(message.contains("diverged at step 6"), "{message}");
     let newest = checkpoint::list(folder.path())
         .expect("checkpoints")
         .pop()
         .expect("one");
-    assert!(newest.ends_with("step-000004"));
+    assert!(newest.ends_with("step-000005"));
+}
+
+#[test]
+fn an_update_that_leaves_the_numbers_is_never_saved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Finite where they are trained, infinite where they are used: the evaluation finds out.
+    for (lr, found) in [("1e39", "parameters"), ("1e30", "not finite")] {
+        let output = folder.path().join(lr);
+        let mut config = config(&output, "infonce", "");
+        config.optimizer.lr = lr.parse().expect("a number");
+        config.optimizer.warmup_steps = 0;
+        config.eval.every = 1;
+        let data = TrainData::new(set(), &config.data, 2, config.seed).expect("data");
+        let setup = Setup {
+            config: &config,
+            data: &data,
+            eval_data: None,
+            objective: &InfoNce,
+            base: tiny(),
+            resume: false,
+        };
+        let ended = Trainer::new(setup)
+            .expect("a trainer")
+            .run(&mut StopAt(u64::MAX));
+        let error = ended.expect_err("it diverges");
+        assert!(
+            matches!(error, dream::Error::Diverged { step: 1, .. }),
+            "{error}"
+        );
+        let message = error.to_string();
+        assert!(message.contains(found), "{message}");
+        assert!(
+            message.contains("step-000000; start a new run"),
+            "{message}"
+        );
+        let left = checkpoint::list(&output).expect("checkpoints");
+        assert!(
+            left.len() == 1 && left[0].ends_with("step-000000"),
+            "{left:?}"
+        );
+    }
+}
+
+#[test]
+fn save_every_0_saves_the_start_and_the_last_step_only() {
+    struct Saved(Vec<String>);
+    impl Observer for Saved {
+        fn event(&mut self, event: &Event<'_>) -> bool {
+            if let Event::Saved(place) = event {
+                let name = place.file_name().unwrap_or_default();
+                self.0.push(name.to_string_lossy().into_owned());
+            }
+            true
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = config(folder.path(), "infonce", "");
+    config.training.save_every = 0;
+    config.eval.every = 0;
+    let data = TrainData::new(set(), &config.data, 2, config.seed).expect("data");
+    let setup = Setup {
+        config: &config,
+        data: &data,
+        eval_data: None,
+        objective: &InfoNce,
+        base: tiny(),
+        resume: false,
+    };
+    let mut saved = Saved(Vec::new());
+    let ended = Trainer::new(setup).expect("a trainer").run(&mut saved);
+    assert_eq!(ended.expect("a run"), Outcome::Finished);
+    assert_eq!(saved.0, ["step-000000", "step-000010"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let any = folder.path().join("any");
+        std::fs::create_dir(&any).expect("writable");
+        let mode = |place: &Path| {
+            let data = std::fs::metadata(place).expect("it is there");
+            data.permissions().mode()
+        };
+        let newest = folder.path().join("checkpoints/step-000010");
+        assert_eq!(mode(&newest), mode(&any));
+    }
 }

@@ -32,7 +32,7 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Product {
-    product: &'static str,
+    direction: &'static str,
     rows: usize,
     out_features: usize,
     in_features: usize,
@@ -59,12 +59,12 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     for (out_features, in_features) in shapes {
         let weight = Frozen::new(pattern(out_features, in_features), dtype);
         let operations = 2.0 * (args.rows * out_features * in_features) as f64;
-        let mut add = |product: &'static str, from: usize, to: usize| -> Result<()> {
+        let mut add = |direction: &'static str, from: usize, to: usize| -> Result<()> {
             let x = pattern(args.rows, from);
             let mut y = Matrix::zeros(args.rows, to);
             let seconds = time(args.repeats, || {
                 let x = Activations::from(&x);
-                if product == "forward" {
+                if direction == "forward" {
                     weight.forward(&x, &mut y, false);
                 } else {
                     weight.input_gradient(&x, &mut y, false);
@@ -75,7 +75,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
             let seconds = median(&seconds);
             let gflops = operations / seconds / 1e9;
             products.push(Product {
-                product,
+                direction,
                 rows: args.rows,
                 out_features,
                 in_features,
@@ -105,7 +105,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         let shape = format!("{} x {}", p.out_features, p.in_features);
         format!(
             "{:<15} {shape:<14} {:>9.3} ms {:>6.0} GFLOP/s {:>4.0} % of peak",
-            p.product,
+            p.direction,
             1e3 * p.seconds,
             p.gflops,
             100.0 * p.share_of_peak

@@ -6,7 +6,7 @@ use crate::load::{load_llm, share_model};
 use crate::output::{print_json, print_lines};
 use anyhow::Result;
 use dream::bench::{StepBench, StepShape};
-use dream::heads::HeadSet;
+use dream::heads::HeadList;
 use dream::heads::detect::random_heads;
 use dream::injection::{Budget, Rows};
 use dream::llm::InjectionConfig;
@@ -83,14 +83,13 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         Some(backbone) => share_model(backbone, &llm, dtype, app)?,
         None => llm.clone(),
     };
-    let heads = match &args.heads {
-        Some(text) => HeadSet::parse_or_read(text)?,
-        None => {
-            let all = llm.decoder.config.num_hidden_layers * llm.decoder.config.num_attention_heads;
-            random_heads(&llm, 16.min(all), 0)?
-        }
+    let config = &llm.decoder.config;
+    let all = config.num_hidden_layers * config.num_attention_heads;
+    let mut heads = match &args.heads {
+        Some(text) => HeadList::parse_or_read(text)?,
+        None => random_heads(&llm, 16.min(all), 0)?,
     };
-    heads.check(&llm.decoder.config)?;
+    let heads = heads.for_model(&llm)?;
     let lora = LoraConfig {
         r: args.lora_r,
         lora_alpha: 2.0 * args.lora_r as f32,

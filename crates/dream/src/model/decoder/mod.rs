@@ -1,7 +1,7 @@
 //! The one decoder: Llama, Qwen2 and Qwen3 differ by switches of [`DecoderConfig`].
 //!
 //! A layer is RMSNorm, grouped-query attention with RoPE, RMSNorm, SwiGLU, each with a residual
-//! connection. Its weights are frozen; what can be trained are [`LoraAdapter`]s beside the linear
+//! connection. Its weights are frozen; what can be trained are [`super::lora::LoraAdapter`]s beside the linear
 //! layers. Forward and backward are programs to be read downwards: [`forward`] and [`backward`].
 
 pub mod backward;
@@ -31,8 +31,8 @@ pub struct Decoder {
     layers: Vec<Layer>,
     /// `[hidden_size]`
     norm: Vec<f32>,
-    /// Absent where the embedding serves as the head too.
-    lm_head: Option<Linear>,
+    /// `[vocab_size, hidden_size]`; absent where the embedding serves as the head too.
+    lm_head: Option<Frozen>,
     /// `[head_dim / 2]`
     inverse_frequencies: Vec<f32>,
 }
@@ -100,7 +100,7 @@ impl Decoder {
         let lm_head = if config.tie_word_embeddings {
             None
         } else {
-            Some(Linear::new(matrix("lm_head.weight")?, None))
+            Some(matrix("lm_head.weight")?)
         };
         Ok(Self {
             embed_tokens: matrix("model.embed_tokens.weight")?,
@@ -115,27 +115,21 @@ impl Decoder {
     /// Next-token logits of some rows of final hidden states:
     /// `[rows, hidden_size]` to `[rows, vocab_size]`.
     pub fn logits(&self, hidden: &Matrix) -> Matrix {
-        match &self.lm_head {
-            Some(head) => head.forward(&hidden.into()),
-            None => {
-                let mut logits = Matrix::zeros(hidden.rows(), self.embed_tokens.rows());
-                self.embed_tokens
-                    .forward(&hidden.into(), &mut logits, false);
-                logits
-            }
-        }
+        let mut logits = Matrix::zeros(hidden.rows(), self.head().rows());
+        self.head().forward(&hidden.into(), &mut logits, false);
+        logits
     }
 
     /// Backward of [`Self::logits`]: `[rows, vocab_size]` to `[rows, hidden_size]`.
     pub fn logits_backward(&self, d_logits: &Matrix) -> Matrix {
         let mut d_hidden = Matrix::zeros(d_logits.rows(), self.config.hidden_size);
-        match &self.lm_head {
-            Some(head) => head.input_gradient(&d_logits.into(), &mut d_hidden),
-            None => self
-                .embed_tokens
-                .input_gradient(&d_logits.into(), &mut d_hidden, false),
-        }
+        self.head()
+            .input_gradient(&d_logits.into(), &mut d_hidden, false);
         d_hidden
+    }
+
+    fn head(&self) -> &Frozen {
+        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
     }
 
     /// Number of parameters, the tied head counted once.
@@ -147,7 +141,7 @@ impl Decoder {
             .iter()
             .map(|l| l.linears.iter().map(linear).sum::<usize>())
             .sum();
-        let head = self.lm_head.as_ref().map_or(0, linear);
+        let head = self.lm_head.as_ref().map_or(0, size);
         let norms = self.norm.len() * (2 * self.layers.len() + 1);
         size(&self.embed_tokens) + layers + head + norms
     }

@@ -1,0 +1,63 @@
+//! What is trained, and what the standardising layer starts from.
+
+use super::data::TrainData;
+use crate::Result;
+use crate::retriever::standardize::Affine;
+use crate::retriever::{Retriever, Role, Standardize, Standardizer};
+use dream_nn::ops::lora::mix;
+use rand::SeedableRng;
+use rand::seq::index;
+use rand_chacha::ChaCha8Rng;
+
+/// Everything that is trained, in the order of its gradients.
+pub(super) fn trainable(retriever: &mut Retriever) -> Vec<&mut [f32]> {
+    let train_layer = retriever.config.standardize == Standardize::Trainable;
+    let mut all = Vec::new();
+    if let Some(adapter) = &mut retriever.adapter {
+        all.extend(adapter.parameters_mut());
+    }
+    if let Some(layer) = retriever.standardizer.as_mut().filter(|_| train_layer) {
+        all.extend(layer.parts_mut());
+    }
+    all
+}
+
+/// Numbers in each part.
+pub(super) fn lengths(retriever: &mut Retriever) -> Vec<usize> {
+    trainable(retriever).iter().map(|part| part.len()).collect()
+}
+
+/// How many of the trainable parts are LoRA matrices: those that weight decay applies to.
+pub(super) fn decayed(retriever: &Retriever) -> usize {
+    retriever
+        .adapter
+        .as_ref()
+        .map_or(0, |adapter| adapter.parameters().len())
+}
+
+/// The standardising layer from the statistics of unlabelled training queries and documents.
+pub(super) fn standardizer(
+    retriever: &Retriever,
+    data: &TrainData,
+    texts: usize,
+    seed: u64,
+) -> Result<Standardizer> {
+    let mut rng = ChaCha8Rng::seed_from_u64(mix(seed ^ 0x57a7));
+    let mut pool = |role: Role, n: usize, text: &dyn Fn(usize) -> String| {
+        let drawn = index::sample(&mut rng, n, texts.min(n));
+        let texts = drawn
+            .into_iter()
+            .map(|i| retriever.tokenize(role, &text(i)));
+        let texts = texts.collect::<Result<Vec<_>>>()?;
+        Affine::from_statistics(&retriever.pool(&texts))
+    };
+    let documents = data.set.corpus.documents();
+    Ok(Standardizer {
+        query: pool(Role::Query, data.set.rows.len(), &|i| {
+            data.set.rows[i].query.clone()
+        })?,
+        document: pool(Role::Document, documents.len(), &|i| {
+            documents[i].full_text()
+        })?,
+    })
+}
