@@ -1,7 +1,7 @@
 //! How the system's allocator treats a training step's matrices.
 
 /// Keeps freed memory for the next step instead of giving each matrix's pages back to the system and
-/// asking for them again: page faults were 9 % of a step's processor time in bf16, and are 2 % so.
+/// asking for them again: of the 77 processor seconds of a short bf16 run the system took 9.3, and 2.9 so.
 ///
 /// Only glibc has these settings; elsewhere nothing happens.
 pub fn keep_freed_memory() {
