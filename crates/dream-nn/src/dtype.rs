@@ -3,7 +3,7 @@
 //! Everything else (adapters, norms, softmax, similarities, losses, the optimiser) is `f32` always, and
 //! so are all sums.
 
-use crate::bf16;
+use crate::packed::has_instructions;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -35,7 +35,7 @@ impl DtypeChoice {
     /// What that means on this machine.
     pub fn resolve(self) -> Dtype {
         match self {
-            Self::Auto if bf16::has_instructions() => Dtype::Bf16,
+            Self::Auto if has_instructions(Dtype::Bf16) => Dtype::Bf16,
             Self::Auto | Self::F32 => Dtype::F32,
             Self::Bf16 => Dtype::Bf16,
         }

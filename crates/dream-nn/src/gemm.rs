@@ -1,6 +1,6 @@
 //! Matrix products: a thin, checked face over the `gemm` crate (AVX-512 where the processor has it).
 
-use crate::matrix::{Matrix, View, ViewMut};
+use crate::matrix::{Matrix, Unwritten, View, ViewMut};
 
 /// Who computes a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,27 +32,65 @@ pub fn gemm(
         (a.rows, b.cols, b.rows),
         "shapes of a product"
     );
-    let (m, n, k) = (c.rows, c.cols, a.cols);
+    assert!(c.rows == 0 || c.cols == 0 || c.data.len() >= (c.rows - 1) * c.row_stride + c.cols);
+    // SAFETY: as asserted.
+    unsafe {
+        multiply(
+            c.data.as_mut_ptr(),
+            c.row_stride,
+            a,
+            b,
+            scale,
+            accumulate,
+            threads,
+        );
+    }
+}
+
+/// `a b` as a new matrix, on all threads.
+pub fn product(a: View<'_>, b: View<'_>) -> Matrix {
+    assert_eq!(a.cols, b.rows, "shapes of a product");
+    let mut c = Unwritten::new(a.rows, b.cols);
+    // SAFETY: there is room for all values, and the product writes each, reading none.
+    unsafe {
+        multiply(c.as_mut_ptr(), b.cols, a, b, 1.0, false, Threads::All);
+        c.written()
+    }
+}
+
+/// [`gemm`] to wherever `c` points.
+///
+/// # Safety
+/// `c` points to `a.rows` rows of `b.cols` values, `row_stride` apart, that nobody else uses; they hold values if
+/// `accumulate` is set; `a.cols` is `b.rows`.
+unsafe fn multiply(
+    c: *mut f32,
+    row_stride: usize,
+    a: View<'_>,
+    b: View<'_>,
+    scale: f32,
+    accumulate: bool,
+    threads: Threads,
+) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
     if m == 0 || n == 0 {
         return;
     }
-    assert!(c.data.len() >= (m - 1) * c.row_stride + n);
-    check(a);
-    check(b);
+    a.check();
+    b.check();
     let parallelism = match threads {
         Threads::One => gemm::Parallelism::None,
         Threads::All => gemm::Parallelism::Rayon(0),
     };
-    // SAFETY: the three assertions above show that every element addressed by the shapes and
-    // strides lies inside its slice; `c` is borrowed mutably, so it overlaps neither `a` nor `b`.
+    // SAFETY: every element of `a` and `b` lies inside its slice, as checked; `c` is as the caller promises.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            c.data.as_mut_ptr(),
+            c,
             1,
-            c.row_stride as isize,
+            row_stride as isize,
             accumulate,
             a.data.as_ptr(),
             a.col_stride as isize,
@@ -67,20 +105,6 @@ pub fn gemm(
             false,
             parallelism,
         );
-    }
-}
-
-/// `a b` as a new matrix, on all threads.
-pub fn product(a: View<'_>, b: View<'_>) -> Matrix {
-    let mut c = Matrix::zeros(a.rows, b.cols);
-    gemm(c.view_mut(), a, b, 1.0, false, Threads::All);
-    c
-}
-
-fn check(view: View<'_>) {
-    if view.rows > 0 && view.cols > 0 {
-        let last = (view.rows - 1) * view.row_stride + (view.cols - 1) * view.col_stride;
-        assert!(last < view.data.len(), "a view reaches beyond its matrix");
     }
 }
 

@@ -1,13 +1,14 @@
 //! Tensors, operations with forward and backward, optimiser and weight files.
 
-pub mod bf16;
 pub mod dtype;
 pub mod error;
 pub mod frozen;
 pub mod gemm;
 pub mod matrix;
+pub mod narrow;
 pub mod ops;
 pub mod optim;
+pub mod packed;
 pub mod peak;
 #[cfg(test)]
 mod testing;
@@ -15,5 +16,5 @@ pub mod weights;
 
 pub use dtype::{Dtype, DtypeChoice};
 pub use error::{Error, Result};
-pub use frozen::{Activations, Frozen};
+pub use frozen::{Activations, Frozen, LowRank, Start};
 pub use matrix::Matrix;

@@ -3,7 +3,12 @@
 //! A batch of sequences is a matrix too: the rows of all sequences one after the other,
 //! `[total tokens, hidden_size]`, with the borders kept beside it. Nothing is padded.
 
+use rayon::prelude::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
+
+/// Values that a thread copies at a time.
+const COPY_CHUNK: usize = 1 << 15;
 
 /// A dense row-major matrix, `[rows, cols]`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,12 +80,63 @@ impl Matrix {
         Self::from_vec(range.len(), self.cols, data)
     }
 
+    /// The rows of both, one after the other.
+    #[must_use]
+    pub fn stacked(&self, below: &Self) -> Self {
+        assert_eq!(self.cols, below.cols);
+        let data = [self.data(), below.data()].concat();
+        Self::from_vec(self.rows + below.rows, self.cols, data)
+    }
+
     /// `self += other`.
     pub fn add_assign(&mut self, other: &Self) {
         assert_eq!((self.rows, self.cols), (other.rows, other.cols));
         for (a, b) in self.data.iter_mut().zip(&other.data) {
             *a += b;
         }
+    }
+
+    /// A copy with rows and columns exchanged.
+    #[must_use]
+    pub fn transposed(&self) -> Self {
+        let mut data = Vec::with_capacity(self.data.len());
+        for col in 0..self.cols {
+            data.extend((0..self.rows).map(|row| self.data[row * self.cols + col]));
+        }
+        Self::from_vec(self.cols, self.rows, data)
+    }
+
+    /// A copy of some rows, in the order of `rows`.
+    #[must_use]
+    pub fn gathered(&self, rows: &[usize]) -> Self {
+        let data = rows.iter().flat_map(|row| self.row(*row));
+        Self::from_vec(rows.len(), self.cols, data.copied().collect())
+    }
+
+    /// The way back of [`Self::gathered`]: these rows in their places among `n` of zeros.
+    #[must_use]
+    pub fn scattered(&self, rows: &[usize], n: usize) -> Self {
+        let mut all = Self::zeros(n, self.cols);
+        for (i, row) in rows.iter().enumerate() {
+            all.row_mut(*row).copy_from_slice(self.row(i));
+        }
+        all
+    }
+
+    /// A copy, made by all threads.
+    #[must_use]
+    pub fn par_clone(&self) -> Self {
+        let mut copy = Unwritten::new(self.rows, self.cols);
+        let slots = copy.slots().par_chunks_mut(COPY_CHUNK);
+        slots
+            .zip(self.data.par_chunks(COPY_CHUNK))
+            .for_each(|(to, from)| {
+                for (to, from) in to.iter_mut().zip(from) {
+                    to.write(*from);
+                }
+            });
+        // SAFETY: all chunks have been written.
+        unsafe { copy.written() }
     }
 
     /// Multiplies every value.
@@ -112,6 +168,42 @@ impl Matrix {
     }
 }
 
+/// Memory of a matrix whose values are about to be written, so that nobody has to zero it first.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    rows: usize,
+    cols: usize,
+    data: Vec<f32>,
+}
+
+impl Unwritten {
+    /// Room for `[rows, cols]`.
+    pub fn new(rows: usize, cols: usize) -> Self {
+        let data = Vec::with_capacity(rows * cols);
+        Self { rows, cols, data }
+    }
+
+    /// The values, row by row.
+    pub fn slots(&mut self) -> &mut [MaybeUninit<f32>] {
+        &mut self.data.spare_capacity_mut()[..self.rows * self.cols]
+    }
+
+    /// The first value.
+    pub fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.data.as_mut_ptr()
+    }
+
+    /// The finished matrix.
+    ///
+    /// # Safety
+    /// Every value has been written.
+    pub unsafe fn written(mut self) -> Matrix {
+        // SAFETY: the capacity is as large, and the caller has written the values.
+        unsafe { self.data.set_len(self.rows * self.cols) };
+        Matrix::from_vec(self.rows, self.cols, self.data)
+    }
+}
+
 /// A strided, read-only look at a matrix.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -138,6 +230,14 @@ impl<'a> View<'a> {
     /// Number of rows.
     pub fn rows_len(&self) -> usize {
         self.rows
+    }
+
+    /// Panics if the shape and the strides lead beyond the data.
+    pub(crate) fn check(&self) {
+        if self.rows > 0 && self.cols > 0 {
+            let last = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride;
+            assert!(last < self.data.len(), "a view reaches beyond its matrix");
+        }
     }
 
     /// Transposed, without moving anything.

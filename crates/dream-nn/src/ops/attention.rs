@@ -148,11 +148,12 @@ pub struct Gradients {
 /// Forward: the heads' outputs side by side, `[rows, n_heads * head_dim]`, and what the reader
 /// recorded, in an order that depends on the shapes alone.
 pub fn forward<R: KeyReader>(input: &Input<'_>, reader: &R) -> (Matrix, Vec<Recorded<R::Record>>) {
-    let dim = input.heads.head_dim;
-    let mut out = Matrix::zeros(input.q.rows(), input.heads.n_heads * dim);
-    let blocks: Vec<_> = input
-        .blocks()
-        .into_par_iter()
+    let Heads {
+        n_heads, head_dim, ..
+    } = input.heads;
+    let blocks = input.blocks();
+    let (computed, records): (Vec<Matrix>, Vec<R::Record>) = blocks
+        .par_iter()
         .with_max_len(1)
         .map(|block| {
             let mut record = R::Record::default();
@@ -163,7 +164,7 @@ pub fn forward<R: KeyReader>(input: &Input<'_>, reader: &R) -> (Matrix, Vec<Reco
                 reader.probabilities(block.at(input, row), &mut logits[..visible], &mut record);
                 logits[visible..].fill(0.0);
             }
-            let mut y = Matrix::zeros(block.rows.len(), dim);
+            let mut y = Matrix::zeros(block.rows.len(), head_dim);
             for (columns, values) in block.values(input) {
                 gemm(
                     y.view_mut(),
@@ -174,18 +175,42 @@ pub fn forward<R: KeyReader>(input: &Input<'_>, reader: &R) -> (Matrix, Vec<Reco
                     Threads::One,
                 );
             }
-            (block, y, record)
+            (y, record)
         })
-        .collect();
-    let mut records = Vec::with_capacity(blocks.len());
-    for (block, y, record) in blocks {
-        let columns = input.heads.query(block.head);
-        for (i, row) in block.rows.clone().enumerate() {
-            out.row_mut(row)[columns.clone()].copy_from_slice(y.row(i));
-        }
-        records.push(block.recorded(input, record));
+        .unzip();
+    // The heads of a block of rows stand one after the other.
+    let mut out = Matrix::zeros(input.q.rows(), n_heads * head_dim);
+    let width = out.cols();
+    let heights = blocks.iter().step_by(n_heads).map(|block| block.rows.len());
+    let stripes = stripes(out.data_mut(), heights, width);
+    stripes
+        .into_par_iter()
+        .zip(computed.par_chunks(n_heads))
+        .for_each(|(stripe, heads)| {
+            for (i, row) in stripe.chunks_exact_mut(width).enumerate() {
+                for (part, y) in row.chunks_exact_mut(head_dim).zip(heads) {
+                    part.copy_from_slice(y.row(i));
+                }
+            }
+        });
+    let records = blocks.iter().zip(records);
+    let records = records.map(|(block, record)| block.recorded(input, record));
+    (out, records.collect())
+}
+
+/// Cuts rows of `width` values into stripes of the given heights.
+fn stripes(
+    mut data: &mut [f32],
+    heights: impl Iterator<Item = usize>,
+    width: usize,
+) -> Vec<&mut [f32]> {
+    let mut stripes = Vec::new();
+    for height in heights {
+        let (stripe, rest) = data.split_at_mut(height * width);
+        stripes.push(stripe);
+        data = rest;
     }
-    (out, records)
+    stripes
 }
 
 /// Backward, given `d_out [rows, n_heads * head_dim]`. The prefix is constant and has no gradient.
@@ -208,60 +233,51 @@ pub fn backward<R: KeyReader>(
     let tasks: Vec<(usize, usize)> = (0..input.segments.len())
         .flat_map(|segment| (0..n_heads).map(move |head| (segment, head)))
         .collect();
-    let results: Vec<_> = tasks
-        .into_par_iter()
+    let (results, records): (Vec<Gradients>, Vec<R::Record>) = tasks
+        .par_iter()
         .with_max_len(1)
-        .map(|(segment, head)| backward_head(input, reader, d_out, segment, head))
-        .collect();
-    let mut records = Vec::with_capacity(results.len());
-    for result in results {
-        let (query, key) = (input.heads.query(result.head), input.heads.key(result.head));
-        for (i, row) in input.segments[result.segment].clone().enumerate() {
-            gradients.d_q.row_mut(row)[query.clone()].copy_from_slice(result.d_q.row(i));
-            axpy(
-                &mut gradients.d_k.row_mut(row)[key.clone()],
-                1.0,
-                result.d_k.row(i),
-            );
-            axpy(
-                &mut gradients.d_v.row_mut(row)[key.clone()],
-                1.0,
-                result.d_v.row(i),
-            );
-        }
-        let HeadBackward {
-            segment,
-            head,
-            record,
-            ..
-        } = result;
-        records.push(Recorded {
-            layer: input.layer,
-            head,
-            segment,
-            record,
+        .map(|(segment, head)| backward_head(input, reader, d_out, *segment, *head))
+        .unzip();
+    // The heads of a segment stand one after the other.
+    let heights = || input.segments.iter().map(Range::len);
+    let d_q = stripes(gradients.d_q.data_mut(), heights(), n_heads * head_dim);
+    let d_k = stripes(gradients.d_k.data_mut(), heights(), n_kv_heads * head_dim);
+    let d_v = stripes(gradients.d_v.data_mut(), heights(), n_kv_heads * head_dim);
+    let stripes = d_q.into_par_iter().zip(d_k).zip(d_v);
+    stripes
+        .zip(results.par_chunks(n_heads))
+        .for_each(|(((d_q, d_k), d_v), heads)| {
+            for (head, result) in heads.iter().enumerate() {
+                let (query, key) = (input.heads.query(head), input.heads.key(head));
+                let own = n_kv_heads * head_dim;
+                for (i, row) in d_q.chunks_exact_mut(n_heads * head_dim).enumerate() {
+                    row[query.clone()].copy_from_slice(result.d_q.row(i));
+                }
+                for (i, row) in d_k.chunks_exact_mut(own).enumerate() {
+                    axpy(&mut row[key.clone()], 1.0, result.d_k.row(i));
+                }
+                for (i, row) in d_v.chunks_exact_mut(own).enumerate() {
+                    axpy(&mut row[key.clone()], 1.0, result.d_v.row(i));
+                }
+            }
         });
-    }
-    (gradients, records)
+    let recorded = |((segment, head), record): (&(usize, usize), _)| Recorded {
+        layer: input.layer,
+        head: *head,
+        segment: *segment,
+        record,
+    };
+    (gradients, tasks.iter().zip(records).map(recorded).collect())
 }
 
-/// Gradients of one head of one segment; matrices are `[segment rows, head_dim]`.
-struct HeadBackward<T> {
-    segment: usize,
-    head: usize,
-    d_q: Matrix,
-    d_k: Matrix,
-    d_v: Matrix,
-    record: T,
-}
-
+/// Gradients of one head of one segment, each `[segment rows, head_dim]`.
 fn backward_head<R: KeyReader>(
     input: &Input<'_>,
     reader: &R,
     d_out: &Matrix,
     segment: usize,
     head: usize,
-) -> HeadBackward<R::Record> {
+) -> (Gradients, R::Record) {
     let dim = input.heads.head_dim;
     let rows = input.segments[segment].clone();
     let zeros = || Matrix::zeros(rows.len(), dim);
@@ -334,14 +350,7 @@ fn backward_head<R: KeyReader>(
             Threads::One,
         );
     }
-    HeadBackward {
-        segment,
-        head,
-        d_q,
-        d_k,
-        d_v,
-        record,
-    }
+    (Gradients { d_q, d_k, d_v }, record)
 }
 
 impl<'a> Input<'a> {
@@ -349,12 +358,16 @@ impl<'a> Input<'a> {
         self.prefix.map_or(0, |p| p.k.rows())
     }
 
-    /// All blocks, heaviest (last rows) first within a head, so that threads end together.
+    /// All blocks: segment by segment, rows by rows, head by head.
     fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
         for (segment, rows) in self.segments.iter().enumerate() {
-            for head in 0..self.heads.n_heads {
-                blocks.extend(segment_blocks(segment, head, rows));
+            for block in segment_blocks(segment, 0, rows) {
+                let of_head = |head| Block {
+                    head,
+                    ..block.clone()
+                };
+                blocks.extend((0..self.heads.n_heads).map(of_head));
             }
         }
         blocks
@@ -379,6 +392,7 @@ impl<'a> Input<'a> {
 }
 
 /// Some rows of one head of one segment.
+#[derive(Clone)]
 struct Block {
     segment: usize,
     head: usize,

@@ -1,7 +1,7 @@
 //! A frozen linear layer: forward and input gradient only; its weight never has a gradient.
 
 use super::elementwise::axpy;
-use crate::frozen::{Activations, Frozen};
+use crate::frozen::{Activations, Frozen, LowRank, Start};
 use crate::matrix::Matrix;
 
 /// `y = x W^T + b` with constant `W` `[out_features, in_features]` and `b` `[out_features]`.
@@ -33,31 +33,37 @@ impl Linear {
         &self.weight
     }
 
-    /// Forward: `x [rows, in_features]` to `[rows, out_features]`.
-    pub fn forward(&self, x: &Activations<'_>) -> Matrix {
-        let mut y = Matrix::zeros(x.exact().rows(), self.out_features());
-        if let Some(bias) = &self.bias {
-            for row in 0..y.rows() {
-                y.row_mut(row).copy_from_slice(bias);
+    /// Forward: `x W^T + b`, `x [rows, in_features]` to `[rows, out_features]`, with what an adapter
+    /// adds; onto a residual stream `[rows, out_features]` if there is one.
+    pub fn forward(
+        &self,
+        x: &Activations<'_>,
+        residual: Option<&Matrix>,
+        low_rank: Option<LowRank<'_>>,
+    ) -> Matrix {
+        let start = match (&self.bias, residual) {
+            (None, None) => Start::Zero,
+            (Some(bias), None) => Start::Bias(bias),
+            (None, Some(residual)) => Start::Copy(residual),
+            (Some(bias), Some(residual)) => {
+                let mut start = residual.clone();
+                for row in 0..start.rows() {
+                    axpy(start.row_mut(row), 1.0, bias);
+                }
+                Start::Into(start)
             }
-        }
-        self.weight.forward(x, &mut y, self.bias.is_some());
-        y
+        };
+        self.weight.forward(x, start, low_rank)
     }
 
-    /// Forward, added to a residual stream: `y += x W^T + b`.
-    pub fn forward_add(&self, x: &Activations<'_>, y: &mut Matrix) {
-        if let Some(bias) = &self.bias {
-            for row in 0..y.rows() {
-                axpy(y.row_mut(row), 1.0, bias);
-            }
-        }
-        self.weight.forward(x, y, true);
-    }
-
-    /// Input gradient: `d_x += d_y W`, with `d_y [rows, out_features]`, `d_x [rows, in_features]`.
-    pub fn input_gradient(&self, d_y: &Activations<'_>, d_x: &mut Matrix) {
-        self.weight.input_gradient(d_y, d_x, true);
+    /// Input gradient: `start + d_y W`, with `d_y [rows, out_features]`, result `[rows, in_features]`.
+    pub fn input_gradient(
+        &self,
+        d_y: &Activations<'_>,
+        start: Start<'_>,
+        low_rank: Option<LowRank<'_>>,
+    ) -> Matrix {
+        self.weight.input_gradient(d_y, start, low_rank)
     }
 }
 
@@ -73,12 +79,11 @@ mod tests {
         let weight = Frozen::new(random_matrix(&mut rng, 7, 5), Dtype::F32);
         let linear = Linear::new(weight, Some(random_vec(&mut rng, 7)));
         let (x, r) = (random_matrix(&mut rng, 3, 5), random_matrix(&mut rng, 3, 7));
-        let mut gradient = Matrix::zeros(3, 5);
-        linear.input_gradient(&(&r).into(), &mut gradient);
+        let gradient = linear.input_gradient(&(&r).into(), Start::Zero, None);
         check_gradient(x.data(), gradient.data(), |x| {
             testing::dot(
                 linear
-                    .forward(&(&Matrix::from_vec(3, 5, x.to_vec())).into())
+                    .forward(&(&Matrix::from_vec(3, 5, x.to_vec())).into(), None, None)
                     .data(),
                 r.data(),
             )

@@ -3,8 +3,8 @@
 //! The only trainable weights of the engine. Dropout falls on the input of `A` alone, from a hash of
 //! (seed, token, feature), so that a forward repeated in other chunks drops the same values.
 
-use crate::gemm::{Threads, gemm, product};
 use crate::matrix::Matrix;
+use crate::narrow::narrow_product;
 use rayon::prelude::*;
 
 /// One adapted layer.
@@ -49,64 +49,43 @@ pub struct Dropout<'a> {
 }
 
 impl Lora {
-    /// Forward: `y += scale * (drop(x) A^T) B^T`, with `x [rows, in]`, `y [rows, out]`.
-    pub fn forward(&self, x: &Matrix, dropout: Option<Dropout<'_>>, y: &mut Matrix) {
+    /// `scale * drop(x) A^T`, with `x [rows, in]`, `[rows, r]`: times `B^T`, what the adapter adds.
+    pub fn narrow(&self, x: &Matrix, dropout: Option<Dropout<'_>>) -> Matrix {
         let dropped = dropout.map(|d| d.apply(x));
-        let h = product(dropped.as_ref().unwrap_or(x).view(), self.a.view().t());
-        gemm(
-            y.view_mut(),
-            h.view(),
-            self.b.view().t(),
-            self.scale,
-            true,
-            Threads::All,
-        );
+        let x = dropped.as_ref().unwrap_or(x);
+        let mut narrow = narrow_product(x.view(), &self.a.transposed());
+        narrow.scale(self.scale);
+        narrow
     }
 
-    /// Backward: adds to the weights' gradients and to `d_x [rows, in]`, given `d_y [rows, out]`.
+    /// Backward to the weights' gradients, which it adds to, given the layer's input, what
+    /// [`Self::narrow`] made of it, and `d_y [rows, out]`.
+    ///
+    /// Returns the gradient of `drop(x) A^T`, `[rows, r]`: times `A`, that of the dropped input.
     pub fn backward(
         &self,
         x: &Matrix,
         dropout: Option<Dropout<'_>>,
+        narrow: &Matrix,
         d_y: &Matrix,
         gradient: &mut LoraGradient,
-        d_x: &mut Matrix,
-    ) {
+    ) -> Matrix {
+        gradient
+            .b
+            .add_assign(&narrow_product(d_y.view().t(), narrow));
+        let mut d_h = narrow_product(d_y.view(), &self.b);
+        d_h.scale(self.scale);
         let dropped = dropout.map(|d| d.apply(x));
         let x = dropped.as_ref().unwrap_or(x);
-        let h = product(x.view(), self.a.view().t());
-        let all = Threads::All;
-        gemm(
-            gradient.b.view_mut(),
-            d_y.view().t(),
-            h.view(),
-            self.scale,
-            true,
-            all,
-        );
-        let mut d_h = product(d_y.view(), self.b.view());
-        d_h.scale(self.scale);
-        gemm(
-            gradient.a.view_mut(),
-            d_h.view().t(),
-            x.view(),
-            1.0,
-            true,
-            all,
-        );
-        match dropout {
-            None => gemm(d_x.view_mut(), d_h.view(), self.a.view(), 1.0, true, all),
-            Some(dropout) => {
-                let d_dropped = product(d_h.view(), self.a.view());
-                d_x.add_assign(&dropout.apply(&d_dropped));
-            }
-        }
+        let d_a = narrow_product(x.view().t(), &d_h).transposed();
+        gradient.a.add_assign(&d_a);
+        d_h
     }
 }
 
 impl Dropout<'_> {
-    /// `x` with dropped values zero and the others scaled, `[rows, features]`.
-    fn apply(&self, x: &Matrix) -> Matrix {
+    /// `x` with dropped values zero and the others scaled, `[rows, features]`; also the way back.
+    pub fn apply(&self, x: &Matrix) -> Matrix {
         assert_eq!(self.row_keys.len(), x.rows());
         let keep_scale = 1.0 / (1.0 - self.rate);
         let threshold = (f64::from(self.rate) * 2f64.powi(32)) as u64;
@@ -140,6 +119,7 @@ pub fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gemm::product;
     use crate::testing::{self, check_gradient, random_matrix, rng};
 
     fn case(dropout: Option<Dropout<'_>>) {
@@ -151,11 +131,13 @@ mod tests {
             scale: 1.5,
         };
         let mut gradient = LoraGradient::zeros(&lora);
-        let mut d_x = Matrix::zeros(4, 6);
-        lora.backward(&x, dropout, &r, &mut gradient, &mut d_x);
+        let narrow = lora.narrow(&x, dropout);
+        let d_h = lora.backward(&x, dropout, &narrow, &r, &mut gradient);
+        let mut d_x = product(d_h.view(), lora.a.view());
+        d_x = dropout.map_or(d_x.clone(), |d| d.apply(&d_x));
         let loss = |lora: &Lora, x: &[f32]| {
-            let mut y = Matrix::zeros(4, 5);
-            lora.forward(&Matrix::from_vec(4, 6, x.to_vec()), dropout, &mut y);
+            let narrow = lora.narrow(&Matrix::from_vec(4, 6, x.to_vec()), dropout);
+            let y = product(narrow.view(), lora.b.view().t());
             testing::dot(y.data(), r.data())
         };
         check_gradient(x.data(), d_x.data(), |x| loss(&lora, x));

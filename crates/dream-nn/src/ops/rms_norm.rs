@@ -1,21 +1,26 @@
 //! RMSNorm: `y = w * x / sqrt(mean(x^2) + eps)` over rows of `w.len()` values.
 
 use super::elementwise::dot;
+use crate::matrix::{Matrix, Unwritten};
 use rayon::prelude::*;
 
-/// Forward. `x` and `y` are `[rows, dim]`, `weight` is `[dim]`.
-pub fn forward(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
+/// Forward. `x` and the result are `[rows, n * dim]`, `weight` is `[dim]`: each `dim` values are normed.
+pub fn forward(x: &Matrix, weight: &[f32], eps: f32) -> Matrix {
     let dim = weight.len();
-    assert!(x.len() == y.len() && x.len().is_multiple_of(dim));
-    y.par_chunks_mut(dim)
-        .zip(x.par_chunks(dim))
+    assert!(x.cols().is_multiple_of(dim));
+    let mut y = Unwritten::new(x.rows(), x.cols());
+    let slots = y.slots().par_chunks_mut(dim);
+    slots
+        .zip(x.data().par_chunks(dim))
         .with_min_len(16)
         .for_each(|(y, x)| {
             let r = inverse_rms(x, eps);
             for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
-                *y = x * r * w;
+                y.write(x * r * w);
             }
         });
+    // SAFETY: all chunks have been written.
+    unsafe { y.written() }
 }
 
 /// Backward to the input: `d_x += dL/dx`, given `d_y`. All `[rows, dim]`; the weight is frozen.
@@ -58,9 +63,8 @@ mod tests {
         let mut gradient = vec![0.0; 36];
         backward(&x, &weight, 1e-5, &r, &mut gradient);
         check_gradient(&x, &gradient, |x| {
-            let mut y = vec![0.0; 36];
-            forward(x, &weight, 1e-5, &mut y);
-            testing::dot(&y, &r)
+            let y = forward(&Matrix::from_vec(3, 12, x.to_vec()), &weight, 1e-5);
+            testing::dot(y.data(), &r)
         });
     }
 }

@@ -1,18 +1,25 @@
 //! SwiGLU: `y = silu(gate) * up`, `silu(x) = x / (1 + exp(-x))`, element by element.
 
 use super::elementwise::exp;
+use crate::matrix::{Matrix, Unwritten};
 use multiversion::multiversion;
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Values a thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
-/// Forward: `y = silu(gate) * up`; all slices of one length.
-pub fn forward(gate: &[f32], up: &[f32], y: &mut [f32]) {
-    assert!(gate.len() == up.len() && gate.len() == y.len());
-    y.par_chunks_mut(CHUNK)
-        .zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)))
+/// Forward: `y = silu(gate) * up`; all of one shape.
+pub fn forward(gate: &Matrix, up: &Matrix) -> Matrix {
+    assert_eq!((gate.rows(), gate.cols()), (up.rows(), up.cols()));
+    let mut y = Unwritten::new(gate.rows(), gate.cols());
+    let (gate, up) = (gate.data().par_chunks(CHUNK), up.data().par_chunks(CHUNK));
+    let slots = y.slots().par_chunks_mut(CHUNK);
+    slots
+        .zip(gate.zip(up))
         .for_each(|(y, (gate, up))| forward_chunk(gate, up, y));
+    // SAFETY: all chunks have been written.
+    unsafe { y.written() }
 }
 
 /// Backward: overwrites `gate` and `up` with their gradients, given `d_y`.
@@ -24,9 +31,9 @@ pub fn backward(gate: &mut [f32], up: &mut [f32], d_y: &[f32]) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma"))]
-fn forward_chunk(gate: &[f32], up: &[f32], y: &mut [f32]) {
+fn forward_chunk(gate: &[f32], up: &[f32], y: &mut [MaybeUninit<f32>]) {
     for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
-        *y = g / (1.0 + exp(-g)) * u;
+        y.write(g / (1.0 + exp(-g)) * u);
     }
 }
 
@@ -58,9 +65,8 @@ mod tests {
         let (mut d_gate, mut d_up) = (gate.clone(), up.clone());
         backward(&mut d_gate, &mut d_up, &r);
         let loss = |gate: &[f32], up: &[f32]| {
-            let mut y = vec![0.0; gate.len()];
-            forward(gate, up, &mut y);
-            testing::dot(&y, &r)
+            let row = |x: &[f32]| Matrix::from_vec(1, x.len(), x.to_vec());
+            testing::dot(forward(&row(gate), &row(up)).data(), &r)
         };
         check_gradient(&gate, &d_gate, |x| loss(x, &up));
         check_gradient(&up, &d_up, |x| loss(&gate, x));

@@ -241,6 +241,29 @@ impl LoraAdapter {
 }
 
 impl LoraGradients {
+    /// Zeros of the same shape.
+    #[must_use]
+    pub fn zeros(&self) -> Self {
+        let zeros = |g: &LoraGradient| LoraGradient {
+            a: Matrix::zeros(g.a.rows(), g.a.cols()),
+            b: Matrix::zeros(g.b.rows(), g.b.cols()),
+        };
+        let layers = self.layers.iter();
+        let layers = layers.map(|layer| std::array::from_fn(|i| layer[i].as_ref().map(zeros)));
+        Self {
+            layers: layers.collect(),
+        }
+    }
+
+    /// `self += other`.
+    pub fn add_assign(&mut self, other: &Self) {
+        let mine = self.layers.iter_mut().flatten().flatten();
+        for (mine, other) in mine.zip(other.layers.iter().flatten().flatten()) {
+            mine.a.add_assign(&other.a);
+            mine.b.add_assign(&other.b);
+        }
+    }
+
     /// The gradients in the order of [`LoraAdapter::names`].
     pub fn parts(&self) -> Vec<&[f32]> {
         let all = self.layers.iter().flatten().flatten();

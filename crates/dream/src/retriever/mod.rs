@@ -57,13 +57,19 @@ pub struct RetrieverGradients {
 /// What [`Retriever::backward`] needs of [`Retriever::forward_with_tape`].
 #[derive(Debug)]
 pub struct RetrieverTape {
-    batch: Batch,
+    halves: [HalfTape; 2],
     roles: Vec<Role>,
-    tape: Tape,
     pooled: Matrix,
     norms: Vec<f32>,
     embeddings: Matrix,
     dropout_seed: Option<u64>,
+}
+
+/// One half of the texts: what went through the decoder, and its activations.
+#[derive(Debug)]
+struct HalfTape {
+    batch: Batch,
+    tape: Tape,
 }
 
 impl Retriever {
@@ -113,7 +119,7 @@ impl Retriever {
     pub fn embed_with(&self, texts: &[Text], dropout_seed: Option<u64>) -> Matrix {
         let mut data = Vec::with_capacity(texts.len() * self.dim());
         for chunk in chunks(texts, ENCODE_TOKENS) {
-            let mut pooled = self.pooled(chunk, dropout_seed, None).0;
+            let mut pooled = self.pooled(chunk, dropout_seed);
             self.finish(&mut pooled, &roles(chunk));
             data.extend(pooled.into_vec());
         }
@@ -124,7 +130,7 @@ impl Retriever {
     pub fn pool(&self, texts: &[Text]) -> Matrix {
         let mut data = Vec::with_capacity(texts.len() * self.dim());
         for chunk in chunks(texts, ENCODE_TOKENS) {
-            data.extend(self.pooled(chunk, None, None).0.into_vec());
+            data.extend(self.pooled(chunk, None).into_vec());
         }
         Matrix::from_vec(texts.len(), self.dim(), data)
     }
@@ -135,24 +141,26 @@ impl Retriever {
         texts: &[Text],
         dropout_seed: Option<u64>,
     ) -> (Matrix, RetrieverTape) {
-        let mut tape = Tape::from_layer(0);
-        let (pooled, batch) = self.pooled(texts, dropout_seed, Some(&mut tape));
+        let [first, second] = halves(texts);
+        let forward = |texts| {
+            let mut tape = Tape::from_layer(0);
+            let (pooled, batch) = self.decode(texts, dropout_seed, Some(&mut tape));
+            (pooled, HalfTape { batch, tape })
+        };
+        let ((a, first), (b, second)) = rayon::join(|| forward(first), || forward(second));
+        let pooled = a.stacked(&b);
         let roles = roles(texts);
         let mut embeddings = pooled.clone();
         let norms = self.finish(&mut embeddings, &roles);
-        let copy = embeddings.clone();
-        (
-            copy,
-            RetrieverTape {
-                batch,
-                roles,
-                tape,
-                pooled,
-                norms,
-                embeddings,
-                dropout_seed,
-            },
-        )
+        let tape = RetrieverTape {
+            halves: [first, second],
+            roles,
+            pooled,
+            norms,
+            embeddings: embeddings.clone(),
+            dropout_seed,
+        };
+        (embeddings, tape)
     }
 
     /// Adds to `gradients`, given `d_embeddings [texts, dim]`.
@@ -163,9 +171,8 @@ impl Retriever {
         gradients: &mut RetrieverGradients,
     ) {
         let RetrieverTape {
-            batch,
+            halves: [first, second],
             roles,
-            tape,
             pooled,
             norms,
             embeddings,
@@ -178,11 +185,22 @@ impl Retriever {
         if let (Some(layer), Some(gradient)) = (&self.standardizer, &mut gradients.standardizer) {
             layer.backward(&pooled, &roles, &mut d, gradient);
         }
-        let d_hidden = pooling::backward(&self.config, &d, &batch.segments);
-        let pass = self.pass(&batch, dropout_seed);
-        self.model
-            .decoder
-            .backward(&pass, tape, &d_hidden, Some(&mut gradients.adapter));
+        let mut of_second = gradients.adapter.zeros();
+        let of_first = &mut gradients.adapter;
+        let cut = first.batch.segments.len();
+        let (d_first, d_second) = (d.rows_copy(0..cut), d.rows_copy(cut..d.rows()));
+        let backward = |half: HalfTape, d: &Matrix, gradients: &mut LoraGradients| {
+            let HalfTape { batch, tape } = half;
+            let d_hidden = pooling::backward(&self.config, d, &batch.segments);
+            let pass = self.pass(&batch, dropout_seed);
+            let decoder = &self.model.decoder;
+            decoder.backward(&pass, tape, &d_hidden, Some(gradients));
+        };
+        rayon::join(
+            || backward(first, &d_first, of_first),
+            || backward(second, &d_second, &mut of_second),
+        );
+        gradients.adapter.add_assign(&of_second);
     }
 
     /// Zero gradients for everything this retriever can train.
@@ -210,21 +228,24 @@ impl Retriever {
         }
     }
 
-    fn pooled(
+    fn pooled(&self, texts: &[Text], dropout_seed: Option<u64>) -> Matrix {
+        let [first, second] = halves(texts);
+        let decode = |texts| self.decode(texts, dropout_seed, None).0;
+        let (first, second) = rayon::join(|| decode(first), || decode(second));
+        first.stacked(&second)
+    }
+
+    fn decode(
         &self,
         texts: &[Text],
         dropout_seed: Option<u64>,
         tape: Option<&mut Tape>,
     ) -> (Matrix, Batch) {
         let batch = Batch::new(texts.iter().map(|text| text.ids.as_slice()), 0);
-        let output = self
-            .model
-            .decoder
-            .forward(&self.pass(&batch, dropout_seed), tape);
-        (
-            pooling::forward(&self.config, &output.hidden, &batch.segments),
-            batch,
-        )
+        let pass = self.pass(&batch, dropout_seed);
+        let hidden = self.model.decoder.forward(&pass, tape).hidden;
+        let pooled = pooling::forward(&self.config, &hidden, &batch.segments);
+        (pooled, batch)
     }
 
     /// Standardises and normalises in place; returns the lengths before.
@@ -236,6 +257,21 @@ impl Retriever {
             .map(|row| l2_normalise(pooled.row_mut(row)))
             .collect()
     }
+}
+
+/// Cuts texts in two, of about equally many tokens.
+///
+/// Both halves go through the decoder at the same time: while one waits for the slower part of a
+/// product, the other keeps the cores busy. Always two, so that sums do not depend on the cores.
+fn halves(texts: &[Text]) -> [&[Text]; 2] {
+    let total: usize = texts.iter().map(|text| text.ids.len()).sum();
+    let mut before = 0;
+    let middle = texts.iter().take_while(|text| {
+        before += text.ids.len();
+        2 * before <= total
+    });
+    let (first, second) = texts.split_at(middle.count());
+    [first, second]
 }
 
 /// Cuts texts into runs of at most `max_tokens` tokens (a single longer text is a run of its own).

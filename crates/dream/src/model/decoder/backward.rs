@@ -1,12 +1,13 @@
 //! The decoder's way back: to the adapters, and to whatever the attention reader differentiates.
 
-use super::forward::LayerTape;
+use super::forward::{LayerTape, Narrow};
 use super::{Decoder, Pass, Tape};
 use crate::model::lora::{LoraGradients, Module};
-use dream_nn::Matrix;
+use dream_nn::gemm::product;
 use dream_nn::ops::attention::{self, KeyReader, Recorded};
 use dream_nn::ops::rope::Rope;
 use dream_nn::ops::{rms_norm, swiglu};
+use dream_nn::{LowRank, Matrix, Start};
 
 /// The part of a backward pass that is the same in every layer.
 struct Way<'a, 'p, R> {
@@ -76,32 +77,24 @@ impl<R: KeyReader> Way<'_, '_, R> {
             x_mid,
             mut gate,
             mut up,
+            narrow,
         } = saved;
         let layer = &self.decoder.layers[number];
         let eps = self.decoder.config.rms_norm_eps;
 
         // feed-forward: x = x_mid + down(silu(gate) * up)
-        let mut activation = Matrix::zeros(gate.rows(), gate.cols());
-        swiglu::forward(gate.data(), up.data(), activation.data_mut());
-        let mut d_activation = Matrix::zeros(gate.rows(), gate.cols());
-        self.linear(
-            number,
-            Module::DownProj,
-            &activation,
-            d_x,
-            &mut d_activation,
-        );
+        let activation = swiglu::forward(&gate, &up);
+        let at = (number, &narrow);
+        let d_activation = self.linear(at, Module::DownProj, &activation, d_x, Start::Zero);
         swiglu::backward(gate.data_mut(), up.data_mut(), d_activation.data());
         let normed = self.decoder.normed(&x_mid, &layer.post_attention_layernorm);
-        let mut d_normed = Matrix::zeros(normed.rows(), normed.cols());
-        self.linear(number, Module::GateProj, &normed, &gate, &mut d_normed);
-        self.linear(number, Module::UpProj, &normed, &up, &mut d_normed);
+        let d_normed = self.linear(at, Module::GateProj, &normed, &gate, Start::Zero);
+        let d_normed = self.linear(at, Module::UpProj, &normed, &up, Start::Into(d_normed));
         let norm = &layer.post_attention_layernorm;
         rms_norm::backward(x_mid.data(), norm, eps, d_normed.data(), d_x.data_mut());
 
         // attention: x_mid = x_in + o(attend(q, k, v))
-        let mut d_attended = Matrix::zeros(attended.rows(), attended.cols());
-        self.linear(number, Module::OProj, &attended, d_x, &mut d_attended);
+        let d_attended = self.linear(at, Module::OProj, &attended, d_x, Start::Zero);
         let input = self.decoder.attention_input(number, &q, &own, self.pass);
         let (mut d, records) = attention::backward(&input, self.pass.reader, &d_attended);
         if lowest && self.gradients.is_none() {
@@ -116,10 +109,9 @@ impl<R: KeyReader> Way<'_, '_, R> {
             d.d_k = head_norm_backward(raw_k, k_norm, eps, &d.d_k);
         }
         let normed = self.decoder.normed(&x_in, &layer.input_layernorm);
-        d_normed.data_mut().fill(0.0);
-        self.linear(number, Module::QProj, &normed, &d.d_q, &mut d_normed);
-        self.linear(number, Module::KProj, &normed, &d.d_k, &mut d_normed);
-        self.linear(number, Module::VProj, &normed, &d.d_v, &mut d_normed);
+        let d_normed = self.linear(at, Module::QProj, &normed, &d.d_q, Start::Zero);
+        let d_normed = self.linear(at, Module::KProj, &normed, &d.d_k, Start::Into(d_normed));
+        let d_normed = self.linear(at, Module::VProj, &normed, &d.d_v, Start::Into(d_normed));
         if !lowest {
             let norm = &layer.input_layernorm;
             rms_norm::backward(x_in.data(), norm, eps, d_normed.data(), d_x.data_mut());
@@ -127,25 +119,37 @@ impl<R: KeyReader> Way<'_, '_, R> {
         records
     }
 
-    /// A linear layer and its adapter, back: `d_x += dL/dx`, given its input and `d_y`.
+    /// A linear layer and its adapter, back: `d_x + dL/dx`, given the layer's number and its
+    /// adapters' narrow products, the module's input, and `d_y`.
     fn linear(
         &mut self,
-        number: usize,
+        (number, narrow): (usize, &Narrow),
         module: Module,
         x: &Matrix,
         d_y: &Matrix,
-        d_x: &mut Matrix,
-    ) {
-        self.decoder.layers[number]
-            .linear(module)
-            .input_gradient(&d_y.into(), d_x);
+        d_x: Start<'_>,
+    ) -> Matrix {
+        let linear = self.decoder.layers[number].linear(module);
         let gradient = self
             .gradients
             .as_mut()
             .and_then(|g| g.layers[number][module as usize].as_mut());
-        if let (Some(lora), Some(gradient)) = (self.pass.lora(number, module), gradient) {
-            let dropout = self.pass.dropout(number, module, &self.row_keys);
-            lora.backward(x, dropout, d_y, gradient, d_x);
+        let lora = self.pass.lora(number, module);
+        let (Some(lora), Some(gradient), Some(narrow)) = (lora, gradient, &narrow[module as usize])
+        else {
+            return linear.input_gradient(&d_y.into(), d_x, None);
+        };
+        let dropout = self.pass.dropout(number, module, &self.row_keys);
+        let left = &lora.backward(x, dropout, narrow, d_y, gradient);
+        let right = &lora.a;
+        match dropout {
+            None => linear.input_gradient(&d_y.into(), d_x, Some(LowRank { left, right })),
+            Some(dropout) => {
+                let d_dropped = product(left.view(), right.view());
+                let mut d_x = linear.input_gradient(&d_y.into(), d_x, None);
+                d_x.add_assign(&dropout.apply(&d_dropped));
+                d_x
+            }
         }
     }
 }

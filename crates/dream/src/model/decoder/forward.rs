@@ -6,7 +6,7 @@ use dream_nn::ops::attention::{self, Input, KeyReader, KeyValues, PlainReader, R
 use dream_nn::ops::lora::{Dropout, Lora, mix};
 use dream_nn::ops::rope::Rope;
 use dream_nn::ops::{embedding, rms_norm, swiglu};
-use dream_nn::{Activations, Matrix};
+use dream_nn::{Activations, LowRank, Matrix};
 
 /// What runs through the decoder, and how.
 #[derive(Debug)]
@@ -85,7 +85,12 @@ pub(super) struct LayerTape {
     pub gate: Matrix,
     /// `[rows, intermediate_size]`
     pub up: Matrix,
+    /// What each adapter made of its input, `[rows, r]`.
+    pub narrow: Narrow,
 }
+
+/// The narrow products of a layer's adapters, in the order of [`Module::ALL`].
+pub(super) type Narrow = [Option<Matrix>; 7];
 
 impl Decoder {
     /// Keys and values of a prompt's documents, without gradient and without the last layer's rest.
@@ -96,10 +101,13 @@ impl Decoder {
         let mut x = embedding::forward(&self.embed_tokens, &batch.ids);
         let mut layers = Vec::with_capacity(self.layers.len());
         for number in 0..self.layers.len() {
-            let (q, own, _) = self.queries_keys_values(number, &x, &rope, &pass, &[]);
+            let narrow = &mut Narrow::default();
+            let (q, own, _) = self.queries_keys_values(number, &x, &rope, &pass, &[], narrow);
             if number + 1 < self.layers.len() {
                 let (attended, _) = self.attend(number, &q, &own, &pass);
-                self.finish_layer(number, &mut x, &attended, &pass, &[]);
+                x = self
+                    .finish_layer(number, &x, &attended, &pass, &[], narrow)
+                    .x_out;
             }
             layers.push(own);
         }
@@ -120,35 +128,28 @@ impl Decoder {
         let mut x = embedding::forward(&self.embed_tokens, &pass.batch.ids);
         let mut records = Vec::new();
         for number in 0..self.layers.len() {
+            let narrow = &mut Narrow::default();
             let (q, own, before_qk_norm) =
-                self.queries_keys_values(number, &x, &rope, pass, &row_keys);
+                self.queries_keys_values(number, &x, &rope, pass, &row_keys, narrow);
             let (attended, recorded) = self.attend(number, &q, &own, pass);
             records.extend(recorded);
-            let tape = tape.as_deref_mut().filter(|tape| number >= tape.from_layer);
-            let x_in = tape.is_some().then(|| x.clone());
-            let rest = self.finish_layer(number, &mut x, &attended, pass, &row_keys);
-            if let (Some(tape), Some(x_in)) = (tape, x_in) {
-                let FeedForward { x_mid, gate, up } = rest;
-                let saved = LayerTape {
+            let rest = self.finish_layer(number, &x, &attended, pass, &row_keys, narrow);
+            let x_in = std::mem::replace(&mut x, rest.x_out);
+            if let Some(tape) = tape.as_deref_mut().filter(|tape| number >= tape.from_layer) {
+                tape.layers.push(LayerTape {
                     x_in,
                     before_qk_norm,
                     q,
                     own,
                     attended,
-                    x_mid,
-                    gate,
-                    up,
-                };
-                tape.layers.push(saved);
+                    x_mid: rest.x_mid,
+                    gate: rest.gate,
+                    up: rest.up,
+                    narrow: std::mem::take(narrow),
+                });
             }
         }
-        let mut hidden = Matrix::zeros(x.rows(), x.cols());
-        rms_norm::forward(
-            x.data(),
-            &self.norm,
-            self.config.rms_norm_eps,
-            hidden.data_mut(),
-        );
+        let hidden = rms_norm::forward(&x, &self.norm, self.config.rms_norm_eps);
         if let Some(tape) = tape {
             tape.x = x;
         }
@@ -164,19 +165,21 @@ impl Decoder {
         rope: &Rope,
         pass: &Pass<'_, R>,
         row_keys: &[u64],
+        narrow: &mut Narrow,
     ) -> (Matrix, KeyValues, Option<(Matrix, Matrix)>) {
         let layer = &self.layers[number];
         let normed = self.normed(x, &layer.input_layernorm);
         let normed = Activations::from(&normed);
-        let project = |module| pass.linear(number, layer, module, &normed, row_keys);
+        let mut project =
+            |module| pass.linear(number, layer, module, &normed, None, row_keys, narrow);
         let (mut q, mut k) = (project(Module::QProj), project(Module::KProj));
         let v = project(Module::VProj);
         let mut before = None;
         if let (Some(q_norm), Some(k_norm)) = (&layer.q_norm, &layer.k_norm) {
             let eps = self.config.rms_norm_eps;
-            let (raw_q, raw_k) = (q.clone(), k.clone());
-            rms_norm::forward(raw_q.data(), q_norm, eps, q.data_mut());
-            rms_norm::forward(raw_k.data(), k_norm, eps, k.data_mut());
+            let (raw_q, raw_k) = (q, k);
+            q = rms_norm::forward(&raw_q, q_norm, eps);
+            k = rms_norm::forward(&raw_k, k_norm, eps);
             before = Some((raw_q, raw_k));
         }
         rope.forward(q.data_mut());
@@ -211,32 +214,37 @@ impl Decoder {
         }
     }
 
-    /// Output projection and feed-forward part, added to `x`.
+    /// Output projection and feed-forward part, each added to what comes in.
     fn finish_layer<R>(
         &self,
         number: usize,
-        x: &mut Matrix,
+        x: &Matrix,
         attended: &Matrix,
         pass: &Pass<'_, R>,
         row_keys: &[u64],
+        narrow: &mut Narrow,
     ) -> FeedForward {
         let layer = &self.layers[number];
-        pass.linear_add(number, layer, Module::OProj, attended, row_keys, x);
-        let x_mid = x.clone();
-        let normed = self.normed(x, &layer.post_attention_layernorm);
+        let mut linear = |module, input: &Activations<'_>, residual: Option<&Matrix>| {
+            pass.linear(number, layer, module, input, residual, row_keys, narrow)
+        };
+        let x_mid = linear(Module::OProj, &attended.into(), Some(x));
+        let normed = self.normed(&x_mid, &layer.post_attention_layernorm);
         let normed = Activations::from(&normed);
-        let gate = pass.linear(number, layer, Module::GateProj, &normed, row_keys);
-        let up = pass.linear(number, layer, Module::UpProj, &normed, row_keys);
-        let mut activation = Matrix::zeros(gate.rows(), gate.cols());
-        swiglu::forward(gate.data(), up.data(), activation.data_mut());
-        pass.linear_add(number, layer, Module::DownProj, &activation, row_keys, x);
-        FeedForward { x_mid, gate, up }
+        let gate = linear(Module::GateProj, &normed, None);
+        let up = linear(Module::UpProj, &normed, None);
+        let activation = swiglu::forward(&gate, &up);
+        let x_out = linear(Module::DownProj, &(&activation).into(), Some(&x_mid));
+        FeedForward {
+            x_mid,
+            gate,
+            up,
+            x_out,
+        }
     }
 
     pub(super) fn normed(&self, x: &Matrix, weight: &[f32]) -> Matrix {
-        let mut y = Matrix::zeros(x.rows(), x.cols());
-        rms_norm::forward(x.data(), weight, self.config.rms_norm_eps, y.data_mut());
-        y
+        rms_norm::forward(x, weight, self.config.rms_norm_eps)
     }
 }
 
@@ -244,6 +252,7 @@ struct FeedForward {
     x_mid: Matrix,
     gate: Matrix,
     up: Matrix,
+    x_out: Matrix,
 }
 
 impl<R> Pass<'_, R> {
@@ -279,35 +288,25 @@ impl<R> Pass<'_, R> {
         })
     }
 
-    /// A linear layer with its adapter.
+    /// A linear layer with its adapter, onto a residual stream if there is one.
+    #[expect(clippy::too_many_arguments, reason = "all of them")]
     fn linear(
         &self,
         number: usize,
         layer: &Layer,
         module: Module,
         x: &Activations<'_>,
+        residual: Option<&Matrix>,
         row_keys: &[u64],
+        narrow: &mut Narrow,
     ) -> Matrix {
-        let mut y = layer.linear(module).forward(x);
-        if let Some(lora) = self.lora(number, module) {
-            lora.forward(x.exact(), self.dropout(number, module, row_keys), &mut y);
-        }
-        y
-    }
-
-    /// The same, added to the residual stream.
-    fn linear_add(
-        &self,
-        number: usize,
-        layer: &Layer,
-        module: Module,
-        x: &Matrix,
-        row_keys: &[u64],
-        y: &mut Matrix,
-    ) {
-        layer.linear(module).forward_add(&x.into(), y);
-        if let Some(lora) = self.lora(number, module) {
-            lora.forward(x, self.dropout(number, module, row_keys), y);
-        }
+        let linear = layer.linear(module);
+        let Some(lora) = self.lora(number, module) else {
+            return linear.forward(x, residual, None);
+        };
+        let dropout = self.dropout(number, module, row_keys);
+        let left = narrow[module as usize].insert(lora.narrow(x.exact(), dropout));
+        let right = &lora.b.transposed();
+        linear.forward(x, residual, Some(LowRank { left, right }))
     }
 }

@@ -19,7 +19,7 @@ use crate::Result;
 use dream_nn::ops::attention::Heads;
 use dream_nn::ops::linear::Linear;
 use dream_nn::weights::Tensor;
-use dream_nn::{Dtype, Frozen, Matrix};
+use dream_nn::{Dtype, Frozen, Matrix, Start};
 
 /// A frozen causal language model.
 #[derive(Debug)]
@@ -115,17 +115,13 @@ impl Decoder {
     /// Next-token logits of some rows of final hidden states:
     /// `[rows, hidden_size]` to `[rows, vocab_size]`.
     pub fn logits(&self, hidden: &Matrix) -> Matrix {
-        let mut logits = Matrix::zeros(hidden.rows(), self.head().rows());
-        self.head().forward(&hidden.into(), &mut logits, false);
-        logits
+        self.head().forward(&hidden.into(), Start::Zero, None)
     }
 
     /// Backward of [`Self::logits`]: `[rows, vocab_size]` to `[rows, hidden_size]`.
     pub fn logits_backward(&self, d_logits: &Matrix) -> Matrix {
-        let mut d_hidden = Matrix::zeros(d_logits.rows(), self.config.hidden_size);
-        self.head()
-            .input_gradient(&d_logits.into(), &mut d_hidden, false);
-        d_hidden
+        let head = self.head();
+        head.input_gradient(&d_logits.into(), Start::Zero, None)
     }
 
     fn head(&self) -> &Frozen {
