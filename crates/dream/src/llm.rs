@@ -123,6 +123,7 @@ pub fn judge(
         lora: None,
         dropout_seed: None,
         reader: &injection,
+        wanted: None,
     };
     let mut tape = gradient.then(|| Tape::from_layer(config.heads.lowest_layer()));
     let Output { hidden, records } = decoder.forward(&pass, tape.as_mut());

@@ -150,20 +150,18 @@ pub(super) fn transpose_panels(weight: &Packed, panels: Range<usize>, transposed
 /// [`transpose_panels`] for words that are values.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw", "x86_64+avx2+fma"))]
 fn transpose_values(weight: &Packed, panels: Range<usize>, transposed: &mut [Lanes]) {
-    for (panel, out) in panels.zip(transposed.chunks_exact_mut(2 * weight.rows)) {
-        // Sixteen columns of sixteen rows at a time.
-        for half in 0..2 {
-            let first_column = panel * PANEL + 16 * half;
-            let n_columns = weight.cols.saturating_sub(first_column).min(16);
-            for half_panel in 0..weight.rows.div_ceil(16) {
-                let source = &weight.lanes[weight.panel(half_panel / 2)];
-                let mut block = [[0u32; 16]; 16];
-                for (column, words) in block.iter_mut().enumerate().take(n_columns) {
-                    *words = source[2 * (first_column + column) + half_panel % 2].0;
-                }
-                let first_row = 16 * half_panel;
-                let rows = transpose(&block).into_iter();
-                for (row, words) in rows.enumerate().take(weight.rows - first_row) {
+    let panel_len = 2 * weight.rows;
+    // Panel by panel of the source, so that it is read nearly in order.
+    for sixteen in 0..weight.rows.div_ceil(16) {
+        let source = &weight.lanes[weight.panel(sixteen / 2)];
+        let first_row = 16 * sixteen;
+        let n_rows = (weight.rows - first_row).min(16);
+        for (panel, out) in panels.clone().zip(transposed.chunks_exact_mut(panel_len)) {
+            for half in 0..2 {
+                let first = panel * PANEL + 16 * half;
+                let n = weight.cols.saturating_sub(first).min(16);
+                let rows = transpose(&gather(source, first, n, sixteen % 2));
+                for (row, words) in rows.into_iter().enumerate().take(n_rows) {
                     out[2 * (first_row + row) + half].0 = words;
                 }
             }
@@ -175,32 +173,37 @@ fn transpose_values(weight: &Packed, panels: Range<usize>, transposed: &mut [Lan
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw", "x86_64+avx2+fma"))]
 fn transpose_pairs(weight: &Packed, panels: Range<usize>, transposed: &mut [Lanes]) {
     let row_pairs = weight.rows.div_ceil(2);
-    let column_pairs = weight.depth();
-    for (panel, out) in panels.zip(transposed.chunks_exact_mut(2 * row_pairs)) {
-        // Sixteen column pairs (the panel's columns) of sixteen rows at a time.
-        let first_pair = panel * PANEL / 2;
-        let n_pairs = (column_pairs - first_pair).min(16);
-        for half_panel in 0..weight.rows.div_ceil(16) {
-            let source = &weight.lanes[weight.panel(half_panel / 2)];
-            let mut block = [[0u32; 16]; 16];
-            for (pair, words) in block.iter_mut().enumerate().take(n_pairs) {
-                *words = source[2 * (first_pair + pair) + half_panel % 2].0;
-            }
-            let rows = transpose(&block);
-            for (i, [even, odd]) in rows.as_chunks::<2>().0.iter().enumerate() {
-                let row_pair = half_panel * 8 + i;
-                if row_pair == row_pairs {
-                    break;
-                }
-                let low: [u32; 16] = std::array::from_fn(|i| (even[i] & 0xffff) | (odd[i] << 16));
-                let high: [u32; 16] =
-                    std::array::from_fn(|i| (even[i] >> 16) | (odd[i] & 0xffff_0000));
-                let (first, second) = interleave(&low, &high);
-                out[2 * row_pair].0 = first;
-                out[2 * row_pair + 1].0 = second;
+    for sixteen in 0..weight.rows.div_ceil(16) {
+        let source = &weight.lanes[weight.panel(sixteen / 2)];
+        let first_pair = 8 * sixteen;
+        let n_pairs = (row_pairs - first_pair).min(8);
+        for (panel, out) in panels
+            .clone()
+            .zip(transposed.chunks_exact_mut(2 * row_pairs))
+        {
+            let first = panel * PANEL / 2;
+            let n = (weight.depth() - first).min(16);
+            let rows = transpose(&gather(source, first, n, sixteen % 2));
+            let pairs = rows.as_chunks::<2>().0.iter();
+            for (i, [even, odd]) in pairs.enumerate().take(n_pairs) {
+                let low = std::array::from_fn(|i| (even[i] & 0xffff) | (odd[i] << 16));
+                let high = std::array::from_fn(|i| (even[i] >> 16) | (odd[i] & 0xffff_0000));
+                let (low, high) = interleave(&low, &high);
+                out[2 * (first_pair + i)].0 = low;
+                out[2 * (first_pair + i) + 1].0 = high;
             }
         }
     }
+}
+
+/// `n` words from the first on, of sixteen rows of a panel; what is missing is zero.
+#[inline]
+fn gather(panel: &[Lanes], first: usize, n: usize, half: usize) -> [[u32; 16]; 16] {
+    let mut block = [[0; 16]; 16];
+    for (k, words) in block.iter_mut().enumerate().take(n) {
+        *words = panel[2 * (first + k) + half].0;
+    }
+    block
 }
 
 /// Transposes by shuffling 256 words perfectly, four times: each shuffle turns the bits of a word's

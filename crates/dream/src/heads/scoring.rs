@@ -34,6 +34,7 @@ pub fn document_scores(
         lora: None,
         dropout_seed: None,
         reader: &reader,
+        wanted: None,
     };
     let Output { records, .. } = decoder.forward(&pass, None);
     let (layers, heads) = (

@@ -69,6 +69,7 @@ pub struct RetrieverTape {
 #[derive(Debug)]
 struct HalfTape {
     batch: Batch,
+    wanted: Option<Vec<usize>>,
     tape: Tape,
 }
 
@@ -144,8 +145,13 @@ impl Retriever {
         let [first, second] = halves(texts);
         let forward = |texts| {
             let mut tape = Tape::from_layer(0);
-            let (pooled, batch) = self.decode(texts, dropout_seed, Some(&mut tape));
-            (pooled, HalfTape { batch, tape })
+            let (pooled, batch, wanted) = self.decode(texts, dropout_seed, Some(&mut tape));
+            let half = HalfTape {
+                batch,
+                wanted,
+                tape,
+            };
+            (pooled, half)
         };
         let ((a, first), (b, second)) = rayon::join(|| forward(first), || forward(second));
         let pooled = a.stacked(&b);
@@ -189,16 +195,20 @@ impl Retriever {
         let of_first = &mut gradients.adapter;
         let cut = first.batch.segments.len();
         let (d_first, d_second) = (d.rows_copy(0..cut), d.rows_copy(cut..d.rows()));
-        let backward = |half: HalfTape, d: &Matrix, gradients: &mut LoraGradients| {
-            let HalfTape { batch, tape } = half;
+        let backward = |half: HalfTape, d: Matrix, gradients: &mut LoraGradients| {
+            let HalfTape {
+                batch,
+                wanted,
+                tape,
+            } = half;
             let d_hidden = pooling::backward(&self.config, d, &batch.segments);
-            let pass = self.pass(&batch, dropout_seed);
+            let pass = self.pass(&batch, wanted.as_deref(), dropout_seed);
             let decoder = &self.model.decoder;
             decoder.backward(&pass, tape, &d_hidden, Some(gradients));
         };
         rayon::join(
-            || backward(first, &d_first, of_first),
-            || backward(second, &d_second, &mut of_second),
+            || backward(first, d_first, of_first),
+            || backward(second, d_second, &mut of_second),
         );
         gradients.adapter.add_assign(&of_second);
     }
@@ -220,8 +230,14 @@ impl Retriever {
         })
     }
 
-    fn pass<'a>(&'a self, batch: &'a Batch, dropout_seed: Option<u64>) -> Pass<'a, PlainReader> {
+    fn pass<'a>(
+        &'a self,
+        batch: &'a Batch,
+        wanted: Option<&'a [usize]>,
+        dropout_seed: Option<u64>,
+    ) -> Pass<'a, PlainReader> {
         Pass {
+            wanted,
             lora: self.adapter.as_ref(),
             dropout_seed,
             ..Pass::plain(batch)
@@ -240,12 +256,13 @@ impl Retriever {
         texts: &[Text],
         dropout_seed: Option<u64>,
         tape: Option<&mut Tape>,
-    ) -> (Matrix, Batch) {
+    ) -> (Matrix, Batch, Option<Vec<usize>>) {
         let batch = Batch::new(texts.iter().map(|text| text.ids.as_slice()), 0);
-        let pass = self.pass(&batch, dropout_seed);
+        let wanted = pooling::wanted_rows(&self.config, &batch.segments);
+        let pass = self.pass(&batch, wanted.as_deref(), dropout_seed);
         let hidden = self.model.decoder.forward(&pass, tape).hidden;
-        let pooled = pooling::forward(&self.config, &hidden, &batch.segments);
-        (pooled, batch)
+        let pooled = pooling::forward(&self.config, hidden, &batch.segments);
+        (pooled, batch, wanted)
     }
 
     /// Standardises and normalises in place; returns the lengths before.

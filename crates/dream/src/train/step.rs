@@ -1,8 +1,8 @@
 //! One training step: embeddings, document weights, the objective, and the way back to the adapters.
 //!
 //! Method section 2.6. Retriever and objective meet in `K` numbers a query: the gradient of its
-//! logits. So when a step's texts do not fit in `chunk_tokens`, they are embedded once without
-//! anything kept, and again chunk by chunk on the way back (gradient caching).
+//! logits. So when a step's texts do not fit in `chunk_tokens`, those that do not are embedded
+//! once without anything kept, and again chunk by chunk on the way back (gradient caching).
 
 use super::data::{GroupIndex, TrainData};
 use super::objective::{Objective, QueryLoss};
@@ -167,6 +167,16 @@ impl Step<'_> {
         Ok(result)
     }
 
+    /// How many texts come before those whose activations are kept: as many of the last as fit.
+    fn n_earlier(&self, texts: &[Text]) -> usize {
+        let mut tokens = 0;
+        let kept = texts.iter().rev().take_while(|text| {
+            tokens += text.ids.len();
+            tokens <= self.chunk_tokens
+        });
+        texts.len() - kept.count()
+    }
+
     /// Scores over temperature, `[queries][documents]`.
     fn logits(&self, embeddings: &Matrix, group: &GroupTexts) -> Vec<Vec<f32>> {
         let logits_of = |q: &usize| {
@@ -188,10 +198,10 @@ fn entropy(weights: &[f32]) -> f64 {
     -used.map(|w| w * w.ln()).sum::<f64>()
 }
 
-/// Embeddings of a step, with activations if they fit.
+/// Embeddings of a step, with the activations of as many texts as fit: the last ones.
 struct Embedded {
     embeddings: Matrix,
-    tape: Option<RetrieverTape>,
+    tape: RetrieverTape,
 }
 
 impl Embedded {
@@ -201,16 +211,12 @@ impl Embedded {
             dropout_seed,
             ..
         } = step;
-        if chunks(texts, step.chunk_tokens).len() == 1 {
-            let (embeddings, tape) = retriever.forward_with_tape(texts, dropout_seed);
-            return Self {
-                embeddings,
-                tape: Some(tape),
-            };
-        }
+        let (earlier, last) = texts.split_at(step.n_earlier(texts));
+        let (embeddings, tape) = retriever.forward_with_tape(last, dropout_seed);
+        let earlier = retriever.embed_with(earlier, dropout_seed);
         Self {
-            embeddings: retriever.embed_with(texts, dropout_seed),
-            tape: None,
+            embeddings: earlier.stacked(&embeddings),
+            tape,
         }
     }
 
@@ -222,11 +228,11 @@ impl Embedded {
         gradients: &mut RetrieverGradients,
     ) {
         let Step { retriever, .. } = step;
-        if let Some(tape) = self.tape {
-            return retriever.backward(tape, d_embeddings, gradients);
-        }
+        let n_earlier = step.n_earlier(texts);
+        let d_last = d_embeddings.rows_copy(n_earlier..texts.len());
+        retriever.backward(self.tape, &d_last, gradients);
         let mut first = 0;
-        for chunk in chunks(texts, step.chunk_tokens) {
+        for chunk in chunks(&texts[..n_earlier], step.chunk_tokens) {
             let (_, tape) = retriever.forward_with_tape(chunk, step.dropout_seed);
             let d = d_embeddings.rows_copy(first..first + chunk.len());
             retriever.backward(tape, &d, gradients);

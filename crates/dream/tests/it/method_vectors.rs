@@ -70,6 +70,7 @@ fn vector_1_a_models_own_shares_as_weights_leave_its_logits_alone() {
             lora: None,
             dropout_seed: None,
             reader: &reader,
+            wanted: None,
         };
         let want = model.decoder.forward(&plain, None).hidden;
         let output = model.decoder.forward(&injected, None);
@@ -165,6 +166,7 @@ fn vector_7_what_stands_before_the_suffix_does_not_depend_on_the_weights() {
                 lora: None,
                 dropout_seed: None,
                 reader: &injection,
+                wanted: None,
             };
             model.decoder.forward(&pass, None).hidden
         };

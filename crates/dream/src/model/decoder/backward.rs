@@ -1,6 +1,6 @@
 //! The decoder's way back: to the adapters, and to whatever the attention reader differentiates.
 
-use super::forward::{LayerTape, Narrow};
+use super::forward::{LayerTape, Narrow, gathered_keys};
 use super::{Decoder, Pass, Tape};
 use crate::model::lora::{LoraGradients, Module};
 use dream_nn::gemm::product;
@@ -8,19 +8,31 @@ use dream_nn::ops::attention::{self, KeyReader, Recorded};
 use dream_nn::ops::rope::Rope;
 use dream_nn::ops::{rms_norm, swiglu};
 use dream_nn::{LowRank, Matrix, Start};
+use std::borrow::Cow;
 
 /// The part of a backward pass that is the same in every layer.
 struct Way<'a, 'p, R> {
     decoder: &'a Decoder,
     pass: &'a Pass<'p, R>,
     rope: Rope,
-    row_keys: Vec<u64>,
+    row_keys: &'a [u64],
     gradients: Option<&'a mut LoraGradients>,
 }
 
+/// Where the way back has come to.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    /// The layer.
+    number: usize,
+    /// What its adapters made of their inputs.
+    narrow: &'a Narrow,
+    /// Names of the rows, for dropout.
+    row_keys: &'a [u64],
+}
+
 impl Decoder {
-    /// Goes back from `d_hidden [rows, hidden_size]`, the gradient of the final hidden states, down
-    /// to the tape's lowest layer. Adds the adapters' gradients to `gradients` and returns what the
+    /// Goes back from `d_hidden [wanted rows, hidden_size]`, the gradient of the final hidden states,
+    /// down to the tape's lowest layer. Adds the adapters' gradients to `gradients` and returns what the
     /// reader gathered, layer by layer from the top.
     pub fn backward<R: KeyReader>(
         &self,
@@ -33,11 +45,12 @@ impl Decoder {
             pass.lora.is_none() || gradients.is_some(),
             "the way back through adapters collects their gradients. This is a bug."
         );
+        let row_keys = pass.row_keys();
         let mut way = Way {
             decoder: self,
             pass,
             rope: Rope::new(&self.inverse_frequencies, &pass.batch.positions),
-            row_keys: pass.row_keys(),
+            row_keys: &row_keys,
             gradients,
         };
         let mut d_x = Matrix::zeros(d_hidden.rows(), d_hidden.cols());
@@ -81,10 +94,19 @@ impl<R: KeyReader> Way<'_, '_, R> {
         } = saved;
         let layer = &self.decoder.layers[number];
         let eps = self.decoder.config.rms_norm_eps;
+        let wanted = self.pass.wanted_of(number, self.decoder.layers.len());
+        let row_keys = match wanted {
+            None => Cow::Borrowed(self.row_keys),
+            Some(rows) => Cow::Owned(gathered_keys(self.row_keys, rows)),
+        };
+        let at = At {
+            number,
+            narrow: &narrow,
+            row_keys: &row_keys,
+        };
 
         // feed-forward: x = x_mid + down(silu(gate) * up)
         let activation = swiglu::forward(&gate, &up);
-        let at = (number, &narrow);
         let d_activation = self.linear(at, Module::DownProj, &activation, d_x, Start::Zero);
         swiglu::backward(gate.data_mut(), up.data_mut(), d_activation.data());
         let normed = self.decoder.normed(&x_mid, &layer.post_attention_layernorm);
@@ -94,7 +116,11 @@ impl<R: KeyReader> Way<'_, '_, R> {
         rms_norm::backward(x_mid.data(), norm, eps, d_normed.data(), d_x.data_mut());
 
         // attention: x_mid = x_in + o(attend(q, k, v))
-        let d_attended = self.linear(at, Module::OProj, &attended, d_x, Start::Zero);
+        let mut d_attended = self.linear(at, Module::OProj, &attended, d_x, Start::Zero);
+        if let Some(rows) = wanted {
+            d_attended = d_attended.scattered(rows, x_in.rows());
+            *d_x = d_x.scattered(rows, x_in.rows());
+        }
         let input = self.decoder.attention_input(number, &q, &own, self.pass);
         let (mut d, records) = attention::backward(&input, self.pass.reader, &d_attended);
         if lowest && self.gradients.is_none() {
@@ -109,40 +135,40 @@ impl<R: KeyReader> Way<'_, '_, R> {
             d.d_k = head_norm_backward(raw_k, k_norm, eps, &d.d_k);
         }
         let normed = self.decoder.normed(&x_in, &layer.input_layernorm);
+        let at = At {
+            row_keys: self.row_keys,
+            ..at
+        };
+        if lowest {
+            self.adapter(at, Module::QProj, &normed, &d.d_q);
+            self.adapter(at, Module::KProj, &normed, &d.d_k);
+            self.adapter(at, Module::VProj, &normed, &d.d_v);
+            return records;
+        }
         let d_normed = self.linear(at, Module::QProj, &normed, &d.d_q, Start::Zero);
         let d_normed = self.linear(at, Module::KProj, &normed, &d.d_k, Start::Into(d_normed));
         let d_normed = self.linear(at, Module::VProj, &normed, &d.d_v, Start::Into(d_normed));
-        if !lowest {
-            let norm = &layer.input_layernorm;
-            rms_norm::backward(x_in.data(), norm, eps, d_normed.data(), d_x.data_mut());
-        }
+        let norm = &layer.input_layernorm;
+        rms_norm::backward(x_in.data(), norm, eps, d_normed.data(), d_x.data_mut());
         records
     }
 
-    /// A linear layer and its adapter, back: `d_x + dL/dx`, given the layer's number and its
-    /// adapters' narrow products, the module's input, and `d_y`.
+    /// A linear layer and its adapter, back: `d_x + dL/dx`, given the module's input and `d_y`.
     fn linear(
         &mut self,
-        (number, narrow): (usize, &Narrow),
+        at: At<'_>,
         module: Module,
         x: &Matrix,
         d_y: &Matrix,
         d_x: Start<'_>,
     ) -> Matrix {
-        let linear = self.decoder.layers[number].linear(module);
-        let gradient = self
-            .gradients
-            .as_mut()
-            .and_then(|g| g.layers[number][module as usize].as_mut());
-        let lora = self.pass.lora(number, module);
-        let (Some(lora), Some(gradient), Some(narrow)) = (lora, gradient, &narrow[module as usize])
-        else {
+        let narrow = self.adapter(at, module, x, d_y);
+        let linear = self.decoder.layers[at.number].linear(module);
+        let (Some(left), Some(lora)) = (narrow, self.pass.lora(at.number, module)) else {
             return linear.input_gradient(&d_y.into(), d_x, None);
         };
-        let dropout = self.pass.dropout(number, module, &self.row_keys);
-        let left = &lora.backward(x, dropout, narrow, d_y, gradient);
-        let right = &lora.a;
-        match dropout {
+        let (left, right) = (&left, &lora.a);
+        match self.pass.dropout(at.number, module, at.row_keys) {
             None => linear.input_gradient(&d_y.into(), d_x, Some(LowRank { left, right })),
             Some(dropout) => {
                 let d_dropped = product(left.view(), right.view());
@@ -151,6 +177,16 @@ impl<R: KeyReader> Way<'_, '_, R> {
                 d_x
             }
         }
+    }
+
+    /// An adapter back: adds to its gradient, returns that of `drop(x) A^T`, `[rows, r]`.
+    fn adapter(&mut self, at: At<'_>, module: Module, x: &Matrix, d_y: &Matrix) -> Option<Matrix> {
+        let lora = self.pass.lora(at.number, module)?;
+        let gradients = self.gradients.as_mut()?;
+        let gradient = gradients.layers[at.number][module as usize].as_mut()?;
+        let narrow = at.narrow[module as usize].as_ref()?;
+        let dropout = self.pass.dropout(at.number, module, at.row_keys);
+        Some(lora.backward(x, dropout, narrow, d_y, gradient))
     }
 }
 

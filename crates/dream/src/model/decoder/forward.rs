@@ -21,6 +21,9 @@ pub struct Pass<'a, R> {
     pub dropout_seed: Option<u64>,
     /// What attention rows make of their logits.
     pub reader: &'a R,
+    /// Rows whose final hidden states are wanted, ascending; all where it is `None`. The last layer
+    /// computes no others beyond its keys and values.
+    pub wanted: Option<&'a [usize]>,
 }
 
 impl<'a> Pass<'a, PlainReader> {
@@ -32,6 +35,7 @@ impl<'a> Pass<'a, PlainReader> {
             lora: None,
             dropout_seed: None,
             reader: &PlainReader,
+            wanted: None,
         }
     }
 }
@@ -39,7 +43,7 @@ impl<'a> Pass<'a, PlainReader> {
 /// What a forward pass gives.
 #[derive(Debug)]
 pub struct Output<T> {
-    /// Hidden states after the final norm, `[rows, hidden_size]`.
+    /// Hidden states after the final norm, `[rows, hidden_size]`, of the wanted rows alone.
     pub hidden: Matrix,
     /// What the reader gathered, layer by layer.
     pub records: Vec<Recorded<T>>,
@@ -51,7 +55,7 @@ pub struct Tape {
     /// The lowest layer that has to be differentiated.
     pub from_layer: usize,
     pub(super) layers: Vec<LayerTape>,
-    /// Input of the final norm, `[rows, hidden_size]`.
+    /// Input of the final norm, `[wanted rows, hidden_size]`.
     pub(super) x: Matrix,
 }
 
@@ -65,7 +69,7 @@ impl Tape {
     }
 }
 
-/// Activations of one layer. Norms, activations and low-rank products are computed anew on the way
+/// Activations of one layer; in the last, what follows attention has the wanted rows alone. Norms, activations and low-rank products are computed anew on the way
 /// back: they are cheap and would double this.
 #[derive(Debug)]
 pub(super) struct LayerTape {
@@ -133,8 +137,22 @@ impl Decoder {
                 self.queries_keys_values(number, &x, &rope, pass, &row_keys, narrow);
             let (attended, recorded) = self.attend(number, &q, &own, pass);
             records.extend(recorded);
-            let rest = self.finish_layer(number, &x, &attended, pass, &row_keys, narrow);
-            let x_in = std::mem::replace(&mut x, rest.x_out);
+            let x_in = x;
+            let wanted = pass.wanted_of(number, self.layers.len());
+            let (attended, rest) = match wanted {
+                None => {
+                    let rest = self.finish_layer(number, &x_in, &attended, pass, &row_keys, narrow);
+                    (attended, rest)
+                }
+                Some(rows) => {
+                    let attended = attended.gathered(rows);
+                    let keys = gathered_keys(&row_keys, rows);
+                    let x = x_in.gathered(rows);
+                    let rest = self.finish_layer(number, &x, &attended, pass, &keys, narrow);
+                    (attended, rest)
+                }
+            };
+            x = rest.x_out;
             if let Some(tape) = tape.as_deref_mut().filter(|tape| number >= tape.from_layer) {
                 tape.layers.push(LayerTape {
                     x_in,
@@ -255,6 +273,12 @@ struct FeedForward {
     x_out: Matrix,
 }
 
+/// The names of some rows, if rows have names.
+pub(super) fn gathered_keys(row_keys: &[u64], rows: &[usize]) -> Vec<u64> {
+    let keys = rows.iter().filter_map(|row| row_keys.get(*row));
+    keys.copied().collect()
+}
+
 impl<R> Pass<'_, R> {
     /// The rows' names, needed for dropout alone.
     pub(super) fn row_keys(&self) -> Vec<u64> {
@@ -265,6 +289,11 @@ impl<R> Pass<'_, R> {
         } else {
             Vec::new()
         }
+    }
+
+    /// The rows that a layer computes beyond attention, if not all.
+    pub(super) fn wanted_of(&self, layer: usize, n_layers: usize) -> Option<&[usize]> {
+        self.wanted.filter(|_| layer + 1 == n_layers)
     }
 
     pub(super) fn lora(&self, layer: usize, module: Module) -> Option<&Lora> {
