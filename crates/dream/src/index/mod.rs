@@ -4,6 +4,7 @@
 //! mapped into memory), `shard-00000.ids` (the document ids, one a line), and so on, and
 //! `manifest.json`, which says what made them.
 
+mod best;
 pub mod manifest;
 mod reader;
 mod search;
