@@ -9,6 +9,7 @@ pub mod matrix;
 pub mod ops;
 pub mod optim;
 pub mod peak;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 pub mod weights;
@@ -17,3 +18,4 @@ pub use dtype::{Dtype, DtypeChoice};
 pub use error::{Error, Result};
 pub use frozen::{Activations, Frozen};
 pub use matrix::Matrix;
+pub use storage::{Rows, Storage};

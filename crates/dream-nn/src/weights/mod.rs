@@ -14,6 +14,7 @@ use std::path::Path;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
+use crate::storage;
 use crate::{Error, Result};
 
 pub use gguf::{Gguf, MetaArray, MetaValue};
@@ -78,29 +79,25 @@ fn map_file(path: &Path) -> Result<Mmap> {
     unsafe { Mmap::map(&file) }.map_err(io)
 }
 
+/// Widens values of `size` bytes with one of `crate::storage`'s functions, on all threads.
+fn widen(bytes: &[u8], out: &mut [f32], size: usize, convert: fn(&[u8], &mut [f32])) {
+    assert_eq!(bytes.len(), out.len() * size, "caller checks the size");
+    out.par_chunks_mut(VALUES_PER_TASK)
+        .zip(bytes.par_chunks(VALUES_PER_TASK * size))
+        .for_each(|(out, bytes)| convert(bytes, out));
+}
+
 /// Little-endian f32 bytes to numbers. `bytes.len()` is `4 * out.len()`.
 fn widen_f32(bytes: &[u8], out: &mut [f32]) {
-    widen(bytes, out, f32::from_le_bytes);
+    widen(bytes, out, 4, storage::widen_f32);
 }
 
 /// Little-endian IEEE half precision bytes to f32. `bytes.len()` is `2 * out.len()`.
 fn widen_f16(bytes: &[u8], out: &mut [f32]) {
-    widen(bytes, out, |b| half::f16::from_le_bytes(b).to_f32());
+    widen(bytes, out, 2, storage::widen_f16);
 }
 
 /// Little-endian bfloat16 bytes to f32. `bytes.len()` is `2 * out.len()`.
 fn widen_bf16(bytes: &[u8], out: &mut [f32]) {
-    widen(bytes, out, |b| half::bf16::from_le_bytes(b).to_f32());
-}
-
-fn widen<const N: usize>(bytes: &[u8], out: &mut [f32], convert: impl Fn([u8; N]) -> f32 + Sync) {
-    assert_eq!(bytes.len(), out.len() * N, "caller checks the size");
-    let (values, _) = bytes.as_chunks::<N>();
-    out.par_chunks_mut(VALUES_PER_TASK)
-        .zip(values.par_chunks(VALUES_PER_TASK))
-        .for_each(|(out, values)| {
-            for (o, &b) in out.iter_mut().zip(values) {
-                *o = convert(b);
-            }
-        });
+    widen(bytes, out, 2, storage::widen_bf16);
 }
