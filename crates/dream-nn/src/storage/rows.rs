@@ -47,6 +47,11 @@ impl<'a> Rows<'a> {
         Self { dim, values }
     }
 
+    /// Size of a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
     /// Number of rows.
     pub fn count(&self) -> usize {
         match self.values {

@@ -7,7 +7,6 @@ pub mod gguf;
 mod safetensors;
 mod safetensors_write;
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 
@@ -21,12 +20,12 @@ pub use gguf::{Gguf, MetaArray, MetaValue};
 pub use safetensors::Safetensors;
 pub use safetensors_write::{NamedTensor, write_safetensors};
 
-/// A file of little-endian f32 numbers, mapped and not copied.
+/// A file, mapped and not copied.
 #[derive(Debug)]
-pub struct MappedF32(Option<Mmap>);
+pub struct MappedFile(Option<Mmap>);
 
-impl MappedF32 {
-    /// Maps a file, whose size must be a multiple of 4 bytes; what lies beyond is left out.
+impl MappedFile {
+    /// Maps a whole file.
     pub fn open(path: &Path) -> Result<Self> {
         // An empty file cannot be mapped.
         let is_empty = std::fs::metadata(path).is_ok_and(|m| m.len() == 0);
@@ -34,18 +33,9 @@ impl MappedF32 {
         Ok(Self(map))
     }
 
-    /// The numbers, at most `len` at a time; borrowed where the processor is little-endian.
-    pub fn blocks(&self, len: usize) -> impl Iterator<Item = Cow<'_, [f32]>> {
-        let bytes: &[u8] = self.0.as_ref().map_or(&[], |map| map);
-        bytes.chunks(len * size_of::<f32>()).map(|block| {
-            // SAFETY: every bit pattern is an f32.
-            let (before, numbers, _) = unsafe { block.align_to::<f32>() };
-            if cfg!(target_endian = "little") && before.is_empty() {
-                return Cow::Borrowed(numbers);
-            }
-            let (words, _) = block.as_chunks::<4>();
-            Cow::Owned(words.iter().map(|w| f32::from_le_bytes(*w)).collect())
-        })
+    /// What it holds.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Each thread takes the next block of documents, scores it and keeps its own lists, which are merged at
 //! the end: memory is `threads x queries x 2 k` candidates and a block of scores a thread, however many
-//! documents pass by. Ties at the border of the `k` go to the document that came first; the order of
+//! documents pass by. A block of stored documents becomes `f32` just before it is scored. Ties at the border of the `k` go to the document that came first; the order of
 //! tied documents within a result is settled later, by `dream_ir::Run`, as trec_eval does.
 
 use super::best::Best;
 use crate::{Error, Result};
+use dream_nn::Rows;
 use dream_nn::gemm::{Threads, gemm};
 use dream_nn::matrix::{Matrix, View, ViewMut};
 use dream_nn::ops::elementwise::dot;
@@ -41,6 +42,8 @@ struct Worker {
     best: Vec<Best>,
     /// Scores of a block, `[queries, documents]`.
     scores: Vec<f32>,
+    /// A block of documents as `f32`, `[documents, dim]`, where they are stored as something else.
+    widened: Vec<f32>,
 }
 
 impl<'a> TopK<'a> {
@@ -56,6 +59,7 @@ impl<'a> TopK<'a> {
         let worker = Worker {
             best: vec![Best::new(k); queries.rows()],
             scores: vec![0.0; queries.rows().min(QUERY_BLOCK) * DOCUMENT_BLOCK],
+            widened: Vec::new(),
         };
         Ok(Self {
             queries,
@@ -65,12 +69,11 @@ impl<'a> TopK<'a> {
         })
     }
 
-    /// Scores more documents, `documents` row-major `[n, dim]`. Positions go on from the last call.
-    pub fn add(&mut self, documents: &[f32]) {
-        let dim = self.queries.cols();
-        assert_eq!(documents.len() % dim, 0, "whole rows. This is a bug.");
+    /// Scores more documents, `[n, dim]`. Positions go on from the last call.
+    pub fn add(&mut self, documents: Rows<'_>) {
         let (queries, first) = (self.queries, self.n_documents);
-        let n = documents.len() / dim;
+        assert_eq!(documents.dim(), queries.cols(), "sizes. This is a bug.");
+        let n = documents.count();
         let next = AtomicUsize::new(0);
         let work = |worker: &mut Worker| {
             // Blocks reach a worker in the order of their positions, as `Best` wants them.
@@ -80,7 +83,7 @@ impl<'a> TopK<'a> {
                     break;
                 }
                 let end = n.min(start + DOCUMENT_BLOCK);
-                worker.add(queries, &documents[start * dim..end * dim], first + start);
+                worker.add(queries, documents, start..end, first);
             }
         };
         self.workers.par_iter_mut().with_max_len(1).for_each(work);
@@ -98,9 +101,10 @@ impl<'a> TopK<'a> {
 }
 
 impl Worker {
-    /// Scores `documents [n, dim]`, whose positions begin at `first`, on the calling thread.
-    fn add(&mut self, queries: &Matrix, documents: &[f32], first: usize) {
-        let n = documents.len() / queries.cols();
+    /// Scores some of `documents`, the first of which has position `first`, on the calling thread.
+    fn add(&mut self, queries: &Matrix, documents: Rows<'_>, range: Range<usize>, first: usize) {
+        let (n, first) = (range.len(), first + range.start);
+        let documents = documents.block(range, &mut self.widened);
         for (block, best) in self.best.chunks_mut(QUERY_BLOCK).enumerate() {
             let start = block * QUERY_BLOCK;
             let scores = &mut self.scores[..best.len() * n];
@@ -139,7 +143,8 @@ mod tests {
         k: usize,
     ) -> Result<Vec<Vec<Scored>>> {
         let mut top = TopK::new(queries, k)?;
-        shards.into_iter().for_each(|shard| top.add(shard));
+        let rows = |shard| Rows::plain(shard, queries.cols());
+        shards.into_iter().for_each(|shard| top.add(rows(shard)));
         Ok(top.finish())
     }
 
