@@ -10,6 +10,7 @@ pub mod ops;
 pub mod optim;
 pub mod packed;
 pub mod peak;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 pub mod weights;
@@ -18,3 +19,4 @@ pub use dtype::{Dtype, DtypeChoice};
 pub use error::{Error, Result};
 pub use frozen::{Activations, Frozen, LowRank, Start};
 pub use matrix::Matrix;
+pub use storage::{Rows, Storage};

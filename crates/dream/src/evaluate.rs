@@ -9,7 +9,7 @@ use crate::{Error, Result};
 use dream_ir::beir::Dataset;
 use dream_ir::measures::DEFAULT_MEASURES;
 use dream_ir::{Document, Evaluation, Hit, Run, evaluate};
-use dream_nn::Matrix;
+use dream_nn::{Matrix, Rows};
 use rayon::prelude::*;
 
 /// Documents found for each query unless something else is asked for, as BEIR does.
@@ -88,7 +88,8 @@ pub fn rank(
     let mut top = TopK::new(&embedded, k)?;
     for chunk in documents.chunks(CHUNK_TEXTS) {
         let texts: Vec<String> = chunk.iter().map(|document| document.full_text()).collect();
-        top.add(encode(retriever, Role::Document, &texts)?.data());
+        let documents = encode(retriever, Role::Document, &texts)?;
+        top.add(Rows::plain(documents.data(), retriever.dim()));
         count.add(chunk.len())?;
     }
     let ids = queries.iter().map(|(id, _)| id.as_str());

@@ -11,6 +11,7 @@ use dream::index::{Encoder, IndexWriter};
 use dream::retriever::Role;
 use dream_ir::Document;
 use dream_ir::jsonl::read_jsonl;
+use dream_nn::Storage;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -21,8 +22,10 @@ const EXAMPLE: &str = "Example:
 
 /// Turn a corpus into a folder of embedding shards for `dream search`.
 ///
-/// The folder holds shard-00000.f32 (row-major little-endian f32), shard-00000.ids (the document
-/// ids, one a line) and so on; manifest.json, written last, says what made them.
+/// The folder holds shard-00000.f32 (row-major little-endian numbers; .f16, .bf16 or .i8 with
+/// --index-dtype), shard-00000.ids (the document ids, one a line) and so on; with i8 also
+/// shard-00000.scales (one f32 a document, by which its integers are multiplied). manifest.json,
+/// written last, says what made them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Args {
@@ -35,6 +38,10 @@ pub struct Args {
     /// Folder for the shards
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Number type of the stored embeddings: f16 and bf16 take half the space of f32, i8 a quarter;
+    /// queries and sums are f32 in any case
+    #[arg(long, value_name = "f32|f16|bf16|i8", default_value_t)]
+    index_dtype: Storage,
     /// Documents a shard
     #[arg(long, value_name = "N", default_value = "100000")]
     shard_size: NonZeroUsize,
@@ -49,6 +56,7 @@ pub struct Args {
 struct Encoded<'a> {
     documents: usize,
     dim: usize,
+    dtype: Storage,
     shards: usize,
     index: &'a Path,
 }
@@ -64,7 +72,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     let total = check_corpus(&corpus)?;
     let retriever = load_retriever(&args.model, &args.retriever, app)?;
     let (dim, size) = (retriever.dim(), args.shard_size.get());
-    let mut writer = IndexWriter::create(&args.out, dim, size, args.force)?;
+    let mut writer = IndexWriter::create(&args.out, args.index_dtype, dim, size, args.force)?;
     let mut progress = Progress::new("encoding", Unit::Of("documents"), app);
     let mut documents = read_jsonl::<Document>(&corpus)?;
     let mut done = 0;
@@ -87,6 +95,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     let encoded = Encoded {
         documents: manifest.count,
         dim,
+        dtype: manifest.dtype,
         shards: manifest.shards.len(),
         index: &args.out,
     };
@@ -95,8 +104,8 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     }
     let index = args.out.display();
     print_lines([format!(
-        "{index}: {done} documents, {dim} dimensions, {} shards",
-        encoded.shards
+        "{index}: {done} documents, {dim} dimensions, {}, {} shards",
+        encoded.dtype, encoded.shards
     )])
 }
 

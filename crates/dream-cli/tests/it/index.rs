@@ -76,6 +76,76 @@ fn an_encoded_corpus_is_found_again_by_its_own_texts() {
 }
 
 #[test]
+fn smaller_number_types_are_written_named_and_found_again() {
+    let data = tiny_beir();
+    let (model, folder) = (fixture("tiny-llama"), text(data.path()));
+    let out = text(&data.path().join("index"));
+    let encode = |dtype: &str| {
+        let arguments = [
+            "encode", "--model", &model, "--data", &folder, "--out", &out, "--force", "--json",
+        ];
+        dream(&[&arguments[..], &["--index-dtype", dtype]].concat())
+    };
+    for (dtype, bytes) in [("f16", 2), ("bf16", 2), ("i8", 1)] {
+        assert_eq!(encode(dtype).json()[0]["dtype"], dtype);
+        let embeddings = data.path().join(format!("index/shard-00000.{dtype}"));
+        let written = std::fs::metadata(embeddings).expect("it is there");
+        assert_eq!(written.len(), 3 * 32 * bytes);
+        let found = dream(&[
+            "search",
+            "--model",
+            &model,
+            "--index",
+            &out,
+            "--verify",
+            "--query",
+            "iron rusts",
+            "--k",
+            "1",
+            "--json",
+        ]);
+        let hit = &found.json()[0]["hits"][0];
+        assert_eq!(hit["document"], "d0", "{dtype}");
+        let score = hit["score"].as_f64().expect("a number");
+        assert!((score - 1.0).abs() < 1e-2, "{dtype}: {score}");
+    }
+    encode("i4").refused(&["dtype must be f32, f16, bf16 or i8, not \"i4\""]);
+}
+
+#[test]
+fn timing_a_search_names_the_number_type_and_what_it_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let index = text(folder.path());
+    let bench = |dtype: &str| {
+        let sizes = [
+            "bench",
+            "search",
+            "--documents",
+            "700",
+            "--dim",
+            "16",
+            "--queries",
+            "1",
+            "--k",
+            "5",
+            "--repeats",
+            "1",
+            "--json",
+        ];
+        dream(&[&sizes[..], &["--index", &index, "--index-dtype", dtype]].concat())
+    };
+    let timed = bench("i8").json().remove(0);
+    assert_eq!(
+        (&timed["dtype"], &timed["documents"]),
+        (&"i8".into(), &700.into())
+    );
+    let number = |key: &str| timed[key].as_f64().expect("a number");
+    let bytes = number("bytes_per_second") * number("seconds");
+    assert!((bytes - 700.0 * (16.0 + 4.0)).abs() < 1e-3, "{bytes}");
+    bench("f32").refused(&["holds vectors in i8, not in f32"]);
+}
+
+#[test]
 fn an_index_is_searched_only_by_what_made_it() {
     let data = tiny_beir();
     let (llama, folder) = (fixture("tiny-llama"), text(data.path()));

@@ -43,6 +43,22 @@ pub fn max(x: &[f32]) -> f32 {
     rest.iter().copied().fold(whole, f32::max)
 }
 
+/// Whether `x` is greater than `border`, or one of the two is no number.
+#[expect(
+    clippy::neg_cmp_op_on_partial_ord,
+    reason = "what cannot be compared must not pass unseen"
+)]
+#[inline]
+pub fn above(x: f32, border: f32) -> bool {
+    !(x <= border)
+}
+
+/// Whether any value is [`above`] `border`.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma"))]
+pub fn any_above(x: &[f32], border: f32) -> bool {
+    x.iter().fold(false, |any, v| any | above(*v, border))
+}
+
 /// `x = exp(x - shift)`; returns the sum.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma"))]
 pub fn exp_sum(x: &mut [f32], shift: f32) -> f32 {
@@ -142,6 +158,20 @@ mod tests {
         assert_eq!(exp(-1000.0), 0.0);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn a_value_above_the_border_is_seen_wherever_it_stands_and_so_is_none_at_all() {
+        for i in 0..37 {
+            let mut x = [1.0; 37];
+            assert!(!any_above(&x, 1.0));
+            assert!(any_above(&x, f32::NAN));
+            for value in [1.5, f32::NAN] {
+                x[i] = value;
+                assert!(any_above(&x, 1.0), "{value} at {i}");
+            }
+        }
+        assert!(!any_above(&[], f32::NAN));
     }
 
     #[test]

@@ -7,25 +7,25 @@ pub mod gguf;
 mod safetensors;
 mod safetensors_write;
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 
 use memmap2::Mmap;
 use rayon::prelude::*;
 
+use crate::storage;
 use crate::{Error, Result};
 
 pub use gguf::{Gguf, MetaArray, MetaValue};
 pub use safetensors::Safetensors;
 pub use safetensors_write::{NamedTensor, write_safetensors};
 
-/// A file of little-endian f32 numbers, mapped and not copied.
+/// A file, mapped and not copied.
 #[derive(Debug)]
-pub struct MappedF32(Option<Mmap>);
+pub struct MappedFile(Option<Mmap>);
 
-impl MappedF32 {
-    /// Maps a file, whose size must be a multiple of 4 bytes; what lies beyond is left out.
+impl MappedFile {
+    /// Maps a whole file.
     pub fn open(path: &Path) -> Result<Self> {
         // An empty file cannot be mapped.
         let is_empty = std::fs::metadata(path).is_ok_and(|m| m.len() == 0);
@@ -33,18 +33,9 @@ impl MappedF32 {
         Ok(Self(map))
     }
 
-    /// The numbers, at most `len` at a time; borrowed where the processor is little-endian.
-    pub fn blocks(&self, len: usize) -> impl Iterator<Item = Cow<'_, [f32]>> {
-        let bytes: &[u8] = self.0.as_ref().map_or(&[], |map| map);
-        bytes.chunks(len * size_of::<f32>()).map(|block| {
-            // SAFETY: every bit pattern is an f32.
-            let (before, numbers, _) = unsafe { block.align_to::<f32>() };
-            if cfg!(target_endian = "little") && before.is_empty() {
-                return Cow::Borrowed(numbers);
-            }
-            let (words, _) = block.as_chunks::<4>();
-            Cow::Owned(words.iter().map(|w| f32::from_le_bytes(*w)).collect())
-        })
+    /// What it holds.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
@@ -78,29 +69,25 @@ fn map_file(path: &Path) -> Result<Mmap> {
     unsafe { Mmap::map(&file) }.map_err(io)
 }
 
+/// Widens values of `size` bytes with one of `crate::storage`'s functions, on all threads.
+fn widen(bytes: &[u8], out: &mut [f32], size: usize, convert: fn(&[u8], &mut [f32])) {
+    assert_eq!(bytes.len(), out.len() * size, "caller checks the size");
+    out.par_chunks_mut(VALUES_PER_TASK)
+        .zip(bytes.par_chunks(VALUES_PER_TASK * size))
+        .for_each(|(out, bytes)| convert(bytes, out));
+}
+
 /// Little-endian f32 bytes to numbers. `bytes.len()` is `4 * out.len()`.
 fn widen_f32(bytes: &[u8], out: &mut [f32]) {
-    widen(bytes, out, f32::from_le_bytes);
+    widen(bytes, out, 4, storage::widen_f32);
 }
 
 /// Little-endian IEEE half precision bytes to f32. `bytes.len()` is `2 * out.len()`.
 fn widen_f16(bytes: &[u8], out: &mut [f32]) {
-    widen(bytes, out, |b| half::f16::from_le_bytes(b).to_f32());
+    widen(bytes, out, 2, storage::widen_f16);
 }
 
 /// Little-endian bfloat16 bytes to f32. `bytes.len()` is `2 * out.len()`.
 fn widen_bf16(bytes: &[u8], out: &mut [f32]) {
-    widen(bytes, out, |b| half::bf16::from_le_bytes(b).to_f32());
-}
-
-fn widen<const N: usize>(bytes: &[u8], out: &mut [f32], convert: impl Fn([u8; N]) -> f32 + Sync) {
-    assert_eq!(bytes.len(), out.len() * N, "caller checks the size");
-    let (values, _) = bytes.as_chunks::<N>();
-    out.par_chunks_mut(VALUES_PER_TASK)
-        .zip(values.par_chunks(VALUES_PER_TASK))
-        .for_each(|(out, values)| {
-            for (o, &b) in out.iter_mut().zip(values) {
-                *o = convert(b);
-            }
-        });
+    widen(bytes, out, 2, storage::widen_bf16);
 }

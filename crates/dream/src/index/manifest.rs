@@ -5,12 +5,17 @@ use crate::files::{read_capped, write_json};
 use crate::model::lora::LoraAdapter;
 use crate::retriever::{Pooling, Retriever, Standardize, Standardizer};
 use crate::{Error, Result};
+use dream_nn::Storage;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Name of the file that makes a folder an index; it is written last.
 pub const MANIFEST: &str = "manifest.json";
-/// What this program writes and reads.
+/// Ending of a shard's file of ids.
+pub(super) const IDS: &str = "ids";
+/// Ending of a shard's file of scales.
+pub(super) const SCALES: &str = "scales";
+/// What this program writes and reads. A program that knows `f32` alone refuses the others by their `dtype`.
 pub const FORMAT_VERSION: u32 = 1;
 /// Longest manifest read: room for 200,000 shards.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
@@ -25,8 +30,8 @@ pub struct Manifest {
     pub encoder: Encoder,
     /// Size of an embedding.
     pub dim: usize,
-    /// `f32`, little-endian.
-    pub dtype: String,
+    /// How the embeddings are stored.
+    pub dtype: Storage,
     /// Documents in all shards.
     pub count: usize,
     /// The shards, in the order of the corpus.
@@ -35,15 +40,18 @@ pub struct Manifest {
     pub version: String,
 }
 
-/// A pair of files: row-major embeddings, and the ids of the documents, one a line.
+/// Files of one name: row-major embeddings, their scales if `dtype` has such, and the ids of the documents, one a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// `shard-00000`: the files' name without its ending, `.f32` or `.ids`.
+    /// `shard-00000`: the files' name without its ending: `.ids`, `.scales` or the `dtype`.
     pub name: String,
     /// Documents in it.
     pub count: usize,
     /// BLAKE3 of the embeddings.
     pub embeddings_blake3: String,
+    /// BLAKE3 of the scales.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scales_blake3: Option<String>,
     /// Bytes of the ids file.
     pub ids_bytes: u64,
     /// BLAKE3 of the ids.
@@ -188,9 +196,6 @@ impl Manifest {
                 self.format_version
             ));
         }
-        if self.dtype != "f32" {
-            return Err(format!("dtype must be \"f32\", not {:?}", self.dtype));
-        }
         if self.dim == 0 || self.count == 0 {
             let (dim, count) = (self.dim, self.count);
             return Err(format!(
@@ -205,6 +210,17 @@ impl Manifest {
                 return Err(format!(
                     "shard {number} must be called {wanted}, not {:?}",
                     shard.name
+                ));
+            }
+            if shard.scales_blake3.is_some() != self.dtype.has_scales() {
+                let dtype = self.dtype;
+                let needs = if dtype.has_scales() {
+                    "needs"
+                } else {
+                    "has no"
+                };
+                return Err(format!(
+                    "{wanted}: an index of dtype {dtype} {needs} scales_blake3"
                 ));
             }
             count = count.saturating_add(shard.count);

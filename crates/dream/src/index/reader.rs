@@ -1,20 +1,18 @@
 //! Reading an embedding folder: sizes are checked when it is opened, digests when asked for, and
 //! embeddings are mapped, so searching needs memory for scores only.
 
-use super::manifest::{Manifest, Shard};
+use super::manifest::{IDS, MANIFEST, Manifest, SCALES, Shard};
 use super::search::{Scored, TopK};
 use super::writer::MAX_ID_BYTES;
 use crate::files::read_capped;
 use crate::{Error, Result};
-use dream_nn::Matrix;
-use dream_nn::weights::MappedF32;
+use dream_nn::weights::MappedFile;
+use dream_nn::{Matrix, Rows};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Embeddings that are searched together.
-const BLOCK_DOCUMENTS: usize = 1 << 16;
 /// Bytes of a file that are hashed together.
 const HASH_BYTES: usize = 1 << 20;
 
@@ -26,23 +24,34 @@ pub struct Index {
     /// Ids of the documents, by position.
     pub ids: Vec<String>,
     folder: PathBuf,
+    shards: Vec<OpenShard>,
+}
+
+#[derive(Debug)]
+struct OpenShard {
+    embeddings: MappedFile,
+    /// One for each document, or none.
+    scales: Vec<f32>,
 }
 
 impl Index {
     /// Opens a folder that [`super::IndexWriter`] wrote.
     ///
     /// # Errors
-    /// A file is missing, or larger or smaller than the manifest says; an id is empty or there twice.
+    /// A file is missing, or larger or smaller than the manifest says; a scale is not a number of at
+    /// least 0; an id is empty or there twice.
     pub fn open(folder: &Path) -> Result<Self> {
-        let manifest = Manifest::read(folder)?;
         let mut index = Self {
-            manifest,
+            manifest: Manifest::read(folder)?,
             ids: Vec::new(),
             folder: folder.into(),
+            shards: Vec::new(),
         };
         for shard in &index.manifest.shards {
-            check_size(&index.embeddings(shard), index.embedding_bytes(shard)?)?;
-            let path = index.ids_file(shard);
+            let embeddings = index.map_embeddings(shard)?;
+            let scales = index.read_scales(shard)?;
+            index.shards.push(OpenShard { embeddings, scales });
+            let path = index.file(shard, IDS);
             check_size(&path, shard.ids_bytes)?;
             index.ids.extend(read_ids(&path, shard)?);
         }
@@ -61,11 +70,15 @@ impl Index {
     /// # Errors
     /// A file differs from what was written.
     pub fn verify(&self) -> Result<()> {
+        let dtype = self.manifest.dtype.to_string();
         for shard in &self.manifest.shards {
-            for (path, wanted) in [
-                (self.embeddings(shard), &shard.embeddings_blake3),
-                (self.ids_file(shard), &shard.ids_blake3),
+            for (ending, wanted) in [
+                (dtype.as_str(), Some(&shard.embeddings_blake3)),
+                (SCALES, shard.scales_blake3.as_ref()),
+                (IDS, Some(&shard.ids_blake3)),
             ] {
+                let Some(wanted) = wanted else { continue };
+                let path = self.file(shard, ending);
                 let found = hash(&path)?;
                 if found != *wanted {
                     return Err(Error::Malformed {
@@ -79,12 +92,12 @@ impl Index {
     }
 
     /// The best `k` documents of each query, `queries [queries, dim]`; positions count as in
-    /// [`Self::ids`].
+    /// [`Self::ids`]. Exact for what is stored: queries are not rounded.
     ///
     /// # Errors
-    /// Queries of another size, `k` 0, a file that cannot be read.
+    /// Queries of another size, `k` 0.
     pub fn search(&self, queries: &Matrix, k: usize) -> Result<Vec<Vec<Scored>>> {
-        let dim = self.manifest.dim;
+        let (dim, dtype) = (self.manifest.dim, self.manifest.dtype);
         if queries.cols() != dim {
             return Err(Error::Invalid(format!(
                 "{} holds embeddings of {dim} dimensions, the queries have {}",
@@ -93,33 +106,74 @@ impl Index {
             )));
         }
         let mut top = TopK::new(queries, k)?;
-        for shard in &self.manifest.shards {
-            let path = self.embeddings(shard);
-            // Once more: a file that has changed since it was opened must not be read beyond its end.
-            check_size(&path, self.embedding_bytes(shard)?)?;
-            let mapped = MappedF32::open(&path)?;
-            for rows in mapped.blocks(BLOCK_DOCUMENTS * dim) {
-                top.add(&rows);
-            }
+        for shard in &self.shards {
+            let bytes = shard.embeddings.bytes();
+            top.add(Rows::stored(dtype, bytes, &shard.scales, dim));
         }
         Ok(top.finish())
     }
 
-    fn embeddings(&self, shard: &Shard) -> PathBuf {
-        self.folder.join(format!("{}.f32", shard.name))
+    /// Bytes that a search reads: embeddings and scales.
+    pub fn bytes(&self) -> usize {
+        let bytes = |shard: &OpenShard| {
+            shard.embeddings.bytes().len() + size_of_val(shard.scales.as_slice())
+        };
+        self.shards.iter().map(bytes).sum()
     }
 
-    fn ids_file(&self, shard: &Shard) -> PathBuf {
-        self.folder.join(format!("{}.ids", shard.name))
+    fn file(&self, shard: &Shard, ending: &str) -> PathBuf {
+        self.folder.join(format!("{}.{ending}", shard.name))
     }
 
-    fn embedding_bytes(&self, shard: &Shard) -> Result<u64> {
-        let row = self.manifest.dim.checked_mul(size_of::<f32>());
-        let bytes = row.and_then(|row| row.checked_mul(shard.count));
+    fn map_embeddings(&self, shard: &Shard) -> Result<MappedFile> {
+        let dtype = self.manifest.dtype;
+        let path = self.file(shard, &dtype.to_string());
+        let row_bytes = self.manifest.dim.checked_mul(dtype.bytes());
+        let wanted = self.file_bytes(shard, row_bytes)?;
+        check_size(&path, wanted)?;
+        let mapped = MappedFile::open(&path)?;
+        // Once more: it may have changed in between, and what is mapped is what counts.
+        let found = mapped.bytes().len() as u64;
+        if found == wanted {
+            Ok(mapped)
+        } else {
+            Err(wrong_size(&path, wanted, found))
+        }
+    }
+
+    fn read_scales(&self, shard: &Shard) -> Result<Vec<f32>> {
+        if !self.manifest.dtype.has_scales() {
+            return Ok(Vec::new());
+        }
+        let path = self.file(shard, SCALES);
+        let wanted = self.file_bytes(shard, Some(size_of::<f32>()))?;
+        check_size(&path, wanted)?;
+        let bytes = read_capped(&path, wanted)?;
+        let (words, _) = bytes.as_chunks();
+        let scales: Vec<f32> = words.iter().map(|w| f32::from_le_bytes(*w)).collect();
+        if scales.len() != shard.count {
+            return Err(wrong_size(&path, wanted, bytes.len() as u64));
+        }
+        let is_bad = |scale: &f32| !scale.is_finite() || *scale < 0.0;
+        match scales.iter().position(is_bad) {
+            Some(i) => Err(Error::Malformed {
+                what: format!(
+                    "scale {i} must be a finite number of at least 0, not {}",
+                    scales[i]
+                ),
+                path,
+            }),
+            None => Ok(scales),
+        }
+    }
+
+    /// Size of a shard's file with so many bytes a document.
+    fn file_bytes(&self, shard: &Shard, a_document: Option<usize>) -> Result<u64> {
+        let bytes = a_document.and_then(|bytes| bytes.checked_mul(shard.count));
         bytes
             .map(|bytes| bytes as u64)
             .ok_or_else(|| Error::Malformed {
-                path: self.folder.join(super::manifest::MANIFEST),
+                path: self.folder.join(MANIFEST),
                 what: format!("{} would be larger than any file", shard.name),
             })
     }
@@ -128,13 +182,18 @@ impl Index {
 fn check_size(path: &Path, wanted: u64) -> Result<()> {
     let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     let found = metadata.len();
-    if !metadata.is_file() || found != wanted {
-        return Err(Error::Malformed {
-            path: path.into(),
-            what: format!("should be a file of {wanted} bytes, but has {found}"),
-        });
+    if metadata.is_file() && found == wanted {
+        Ok(())
+    } else {
+        Err(wrong_size(path, wanted, found))
     }
-    Ok(())
+}
+
+fn wrong_size(path: &Path, wanted: u64, found: u64) -> Error {
+    Error::Malformed {
+        path: path.into(),
+        what: format!("should be a file of {wanted} bytes, but has {found}"),
+    }
 }
 
 fn read_ids(path: &Path, shard: &Shard) -> Result<Vec<String>> {

@@ -1,20 +1,27 @@
-//! Exact search: inner products in blocks, and the best `k` documents of each query in a bounded heap.
+//! Exact search: inner products in blocks, and the best `k` documents of each query in a bounded list.
 //!
-//! Memory is `queries x k` hits and one block of scores, however many documents pass by. Ties at the
-//! border of the `k` go to the document that came first; the order of tied documents within a result
-//! is settled later, by `dream_ir::Run`, as trec_eval does.
+//! Each thread takes the next block of documents, scores it and keeps its own lists, which are merged at
+//! the end: memory is `threads x queries x 2 k` candidates and a block of scores a thread, however many
+//! documents pass by. A block of stored documents becomes `f32` just before it is scored. Ties at the border of the `k` go to the document that came first; the order of
+//! tied documents within a result is settled later, by `dream_ir::Run`, as trec_eval does.
 
+use super::best::Best;
 use crate::{Error, Result};
+use dream_nn::Rows;
 use dream_nn::gemm::{Threads, gemm};
-use dream_nn::matrix::{Matrix, View};
+use dream_nn::matrix::{Matrix, View, ViewMut};
+use dream_nn::ops::elementwise::dot;
 use rayon::prelude::*;
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Queries whose scores are computed together.
 const QUERY_BLOCK: usize = 256;
 /// Documents whose scores a thread computes together.
 const DOCUMENT_BLOCK: usize = 512;
+/// Up to so many queries are multiplied row by row: a product would first copy every document into
+/// its own order, which takes longer than reading it.
+const FEW_QUERIES: usize = 8;
 
 /// A document's position and its score.
 pub type Scored = (usize, f32);
@@ -24,40 +31,20 @@ pub type Scored = (usize, f32);
 pub struct TopK<'a> {
     queries: &'a Matrix,
     k: usize,
-    best: Vec<Heap>,
+    workers: Vec<Worker>,
     n_documents: usize,
 }
 
-/// The best candidates of one query, the worst of them on top.
-type Heap = BinaryHeap<Reverse<Candidate>>;
-
-/// Ordered by score, then by position: a document that came first is the better one.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    score: f32,
-    document: usize,
+/// What a thread keeps between blocks.
+#[derive(Clone, Debug)]
+struct Worker {
+    /// By query.
+    best: Vec<Best>,
+    /// Scores of a block, `[queries, documents]`.
+    scores: Vec<f32>,
+    /// A block of documents as `f32`, `[documents, dim]`, where they are stored as something else.
+    widened: Vec<f32>,
 }
-
-impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let by_score = self.score.total_cmp(&other.score);
-        by_score.then_with(|| other.document.cmp(&self.document))
-    }
-}
-
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Candidate {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Candidate {}
 
 impl<'a> TopK<'a> {
     /// Nothing seen yet; `queries [queries, dim]`.
@@ -69,82 +56,79 @@ impl<'a> TopK<'a> {
             let what = "the number of documents to find must be at least 1, not 0";
             return Err(Error::Invalid(what.into()));
         }
+        let worker = Worker {
+            best: vec![Best::new(k); queries.rows()],
+            scores: vec![0.0; queries.rows().min(QUERY_BLOCK) * DOCUMENT_BLOCK],
+            widened: Vec::new(),
+        };
         Ok(Self {
             queries,
             k,
-            best: vec![BinaryHeap::new(); queries.rows()],
+            workers: vec![worker; rayon::current_num_threads()],
             n_documents: 0,
         })
     }
 
-    /// Scores more documents, `documents` row-major `[n, dim]`. Positions go on from the last call.
-    pub fn add(&mut self, documents: &[f32]) {
-        let dim = self.queries.cols();
-        assert_eq!(documents.len() % dim, 0, "whole rows. This is a bug.");
-        let (queries, k, first) = (self.queries, self.k, self.n_documents);
-        let empty = || vec![Heap::new(); queries.rows()];
-        let found = documents.par_chunks(DOCUMENT_BLOCK * dim).enumerate().fold(
-            empty,
-            |mut heaps, (i, block)| {
-                let documents = View::new(block, block.len() / dim, dim);
-                add_block(
-                    queries,
-                    documents,
-                    first + i * DOCUMENT_BLOCK,
-                    k,
-                    &mut heaps,
-                );
-                heaps
-            },
-        );
-        let found = found.reduce(empty, |into, from| merge(into, from, k));
-        self.best = merge(std::mem::take(&mut self.best), found, k);
-        self.n_documents += documents.len() / dim;
+    /// Scores more documents, `[n, dim]`. Positions go on from the last call.
+    pub fn add(&mut self, documents: Rows<'_>) {
+        let (queries, first) = (self.queries, self.n_documents);
+        assert_eq!(documents.dim(), queries.cols(), "sizes. This is a bug.");
+        let n = documents.count();
+        let next = AtomicUsize::new(0);
+        let work = |worker: &mut Worker| {
+            // Blocks reach a worker in the order of their positions, as `Best` wants them.
+            loop {
+                let start = next.fetch_add(DOCUMENT_BLOCK, Ordering::Relaxed);
+                if start >= n {
+                    break;
+                }
+                let end = n.min(start + DOCUMENT_BLOCK);
+                worker.add(queries, documents, start..end, first);
+            }
+        };
+        self.workers.par_iter_mut().with_max_len(1).for_each(work);
+        self.n_documents += n;
     }
 
     /// For each query its documents, best first.
     pub fn finish(self) -> Vec<Vec<Scored>> {
-        let sorted = |heap: BinaryHeap<Reverse<Candidate>>| {
-            let hits = heap.into_sorted_vec().into_iter();
-            hits.map(|Reverse(c)| (c.document, c.score)).collect()
-        };
-        self.best.into_par_iter().map(sorted).collect()
+        let lists = |query: usize| self.workers.iter().map(move |worker| &worker.best[query]);
+        (0..self.queries.rows())
+            .into_par_iter()
+            .map(|query| Best::merge(lists(query), self.k))
+            .collect()
     }
 }
 
-/// Scores `documents [n, dim]`, whose positions begin at `first`, on the calling thread.
-fn add_block(queries: &Matrix, documents: View<'_>, first: usize, k: usize, heaps: &mut [Heap]) {
-    for (block, heaps) in heaps.chunks_mut(QUERY_BLOCK).enumerate() {
-        let start = block * QUERY_BLOCK;
-        let queries = queries.view().rows(start..start + heaps.len());
-        let mut scores = Matrix::zeros(heaps.len(), documents.rows_len());
-        let one = Threads::One;
-        gemm(scores.view_mut(), queries, documents.t(), 1.0, false, one);
-        for (row, heap) in heaps.iter_mut().enumerate() {
-            for (document, &score) in (first..).zip(scores.row(row)) {
-                push(heap, k, Candidate { score, document });
+impl Worker {
+    /// Scores some of `documents`, the first of which has position `first`, on the calling thread.
+    fn add(&mut self, queries: &Matrix, documents: Rows<'_>, range: Range<usize>, first: usize) {
+        let (n, first) = (range.len(), first + range.start);
+        let documents = documents.block(range, &mut self.widened);
+        for (block, best) in self.best.chunks_mut(QUERY_BLOCK).enumerate() {
+            let start = block * QUERY_BLOCK;
+            let scores = &mut self.scores[..best.len() * n];
+            score(queries, start..start + best.len(), documents, scores);
+            for (best, scores) in best.iter_mut().zip(scores.chunks_exact(n)) {
+                best.add(first, scores);
             }
         }
     }
 }
 
-/// The best of both, query by query: the order of candidates is total, so who found them does not matter.
-fn merge(mut into: Vec<Heap>, from: Vec<Heap>, k: usize) -> Vec<Heap> {
-    for (heap, others) in into.iter_mut().zip(from) {
-        for Reverse(candidate) in others {
-            push(heap, k, candidate);
-        }
+/// Inner products of some queries, `[range.len(), documents]`.
+fn score(queries: &Matrix, range: Range<usize>, documents: &[f32], scores: &mut [f32]) {
+    let dim = queries.cols();
+    let n = documents.len() / dim;
+    if range.len() > FEW_QUERIES {
+        let scores = ViewMut::new(scores, range.len(), n, n);
+        let (queries, documents) = (queries.view().rows(range), View::new(documents, n, dim));
+        return gemm(scores, queries, documents.t(), 1.0, false, Threads::One);
     }
-    into
-}
-
-fn push(heap: &mut Heap, k: usize, candidate: Candidate) {
-    if heap.len() < k {
-        heap.push(Reverse(candidate));
-    } else if let Some(mut worst) = heap.peek_mut()
-        && worst.0 < candidate
-    {
-        *worst = Reverse(candidate);
+    for (i, document) in documents.chunks_exact(dim).enumerate() {
+        for (row, query) in range.clone().enumerate() {
+            scores[row * n + i] = dot(queries.row(query), document);
+        }
     }
 }
 
@@ -159,7 +143,8 @@ mod tests {
         k: usize,
     ) -> Result<Vec<Vec<Scored>>> {
         let mut top = TopK::new(queries, k)?;
-        shards.into_iter().for_each(|shard| top.add(shard));
+        let rows = |shard| Rows::plain(shard, queries.cols());
+        shards.into_iter().for_each(|shard| top.add(rows(shard)));
         Ok(top.finish())
     }
 
@@ -172,20 +157,23 @@ mod tests {
     #[test]
     fn blocked_search_over_shards_equals_sorting_all_inner_products() -> Result<()> {
         // Sizes on both sides of a block's border; the expectation is the definition.
-        let (queries, documents) = (random(300, 5, 1), random(1500, 5, 2));
+        let (all_queries, documents) = (random(300, 5, 1), random(1500, 5, 2));
         let (a, b) = documents.data().split_at(1101 * 5);
-        let found = search(&queries, [a, b], 7)?;
-        for q in (0..300).step_by(37) {
-            let score = |d: usize| -> f32 {
-                let pairs = queries.row(q).iter().zip(documents.row(d));
-                pairs.map(|(x, y)| x * y).sum()
-            };
-            let mut all: Vec<Scored> = (0..1500).map(|d| (d, score(d))).collect();
-            all.sort_by(|x, y| y.1.total_cmp(&x.1));
-            assert_eq!(found[q].len(), 7);
-            for (got, want) in found[q].iter().zip(&all) {
-                assert!((got.1 - want.1).abs() < 1e-5, "query {q}: {got:?} {want:?}");
-                assert!((score(got.0) - got.1).abs() < 1e-5);
+        for n_queries in [1, FEW_QUERIES, 300] {
+            let queries = all_queries.rows_copy(0..n_queries);
+            let found = search(&queries, [a, b], 7)?;
+            for q in (0..n_queries).step_by(37) {
+                let score = |d: usize| -> f32 {
+                    let pairs = queries.row(q).iter().zip(documents.row(d));
+                    pairs.map(|(x, y)| x * y).sum()
+                };
+                let mut all: Vec<Scored> = (0..1500).map(|d| (d, score(d))).collect();
+                all.sort_by(|x, y| y.1.total_cmp(&x.1));
+                assert_eq!(found[q].len(), 7);
+                for (got, want) in found[q].iter().zip(&all) {
+                    assert!((got.1 - want.1).abs() < 1e-5, "query {q}: {got:?} {want:?}");
+                    assert!((score(got.0) - got.1).abs() < 1e-5);
+                }
             }
         }
         Ok(())

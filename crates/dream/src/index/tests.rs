@@ -3,10 +3,10 @@
 use super::*;
 use crate::retriever::{Pooling, Standardize};
 use crate::{Error, Result};
-use dream_nn::Matrix;
+use dream_nn::{Matrix, Storage};
 use std::path::Path;
 
-fn encoder() -> Encoder {
+pub(super) fn encoder() -> Encoder {
     Encoder {
         model: "tiny".into(),
         weights_digest: "aa".into(),
@@ -23,25 +23,25 @@ fn encoder() -> Encoder {
 
 /// Five documents on a line, `[1, 0], [2, 0], ...`, in shards of two.
 fn write(folder: &Path) -> Result<Manifest> {
-    let mut writer = IndexWriter::create(folder, 2, 2, true)?;
+    let mut writer = IndexWriter::create(folder, Storage::F32, 2, 2, true)?;
     for i in 0..5u8 {
         writer.push(&format!("d{i}"), &[f32::from(i) + 1.0, 0.0])?;
     }
     writer.finish(encoder())
 }
 
-fn folder() -> Result<tempfile::TempDir> {
+pub(super) fn folder() -> Result<tempfile::TempDir> {
     tempfile::tempdir().map_err(|e| Error::io("a temporary folder", e))
 }
 
-fn edit(folder: &Path, from: &str, to: &str) {
+pub(super) fn edit(folder: &Path, from: &str, to: &str) {
     let path = folder.join("manifest.json");
     let text = std::fs::read_to_string(&path).expect("written before");
     assert!(text.contains(from), "{text}");
     std::fs::write(&path, text.replacen(from, to, 1)).expect("writable");
 }
 
-fn refused(folder: &Path) -> String {
+pub(super) fn refused(folder: &Path) -> String {
     Index::open(folder)
         .err()
         .map_or_else(String::new, |e| e.to_string())
@@ -88,7 +88,7 @@ fn what_is_written_in_shards_is_read_searched_and_verified() -> Result<()> {
 #[test]
 fn a_writer_that_stopped_half_way_leaves_no_index_and_the_next_one_cleans_up() -> Result<()> {
     let folder = folder()?;
-    let mut writer = IndexWriter::create(folder.path(), 1, 2, false)?;
+    let mut writer = IndexWriter::create(folder.path(), Storage::F32, 1, 2, false)?;
     for id in ["a", "b", "c"] {
         writer.push(id, &[1.0])?;
     }
@@ -105,7 +105,7 @@ fn a_writer_that_stopped_half_way_leaves_no_index_and_the_next_one_cleans_up() -
 fn an_index_is_replaced_only_when_asked_for() -> Result<()> {
     let folder = folder()?;
     write(folder.path())?;
-    let again = IndexWriter::create(folder.path(), 2, 2, false);
+    let again = IndexWriter::create(folder.path(), Storage::F32, 2, 2, false);
     assert!(matches!(again, Err(Error::Invalid(what)) if what.contains("already")));
     assert_eq!(Index::open(folder.path())?.ids.len(), 5);
     Ok(())
@@ -114,12 +114,12 @@ fn an_index_is_replaced_only_when_asked_for() -> Result<()> {
 #[test]
 fn ids_that_break_lines_numbers_that_are_none_and_no_documents_are_refused() -> Result<()> {
     let folder = folder()?;
-    let mut writer = IndexWriter::create(folder.path(), 1, 2, false)?;
+    let mut writer = IndexWriter::create(folder.path(), Storage::F32, 1, 2, false)?;
     assert!(writer.push("a\nb", &[1.0]).is_err());
     assert!(writer.push("", &[1.0]).is_err());
     assert!(writer.push("a", &[f32::NAN]).is_err());
     assert!(writer.finish(encoder()).is_err());
-    assert!(IndexWriter::create(folder.path(), 1, 0, false).is_err());
+    assert!(IndexWriter::create(folder.path(), Storage::F32, 1, 0, false).is_err());
     Ok(())
 }
 

@@ -3,9 +3,12 @@
 //! Each file is written under a temporary name, synced and renamed when its shard is full; the
 //! manifest comes last. A folder without a manifest is no index, whatever else lies in it.
 
-use super::manifest::{Encoder, FORMAT_VERSION, MANIFEST, Manifest, Shard, shard_name};
+use super::manifest::{
+    Encoder, FORMAT_VERSION, IDS, MANIFEST, Manifest, SCALES, Shard, shard_name,
+};
 use crate::files::with_usual_permissions;
 use crate::{Error, Result};
+use dream_nn::Storage;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -19,6 +22,7 @@ pub(super) const MAX_ID_BYTES: usize = 4096;
 #[derive(Debug)]
 pub struct IndexWriter {
     folder: PathBuf,
+    storage: Storage,
     dim: usize,
     shard_size: usize,
     open: Option<OpenShard>,
@@ -28,6 +32,7 @@ pub struct IndexWriter {
 #[derive(Debug)]
 struct OpenShard {
     embeddings: HashedFile,
+    scales: Option<HashedFile>,
     ids: HashedFile,
     count: usize,
 }
@@ -40,12 +45,18 @@ struct HashedFile {
 }
 
 impl IndexWriter {
-    /// Starts an index of embeddings `[dim]`, `shard_size` documents a shard. What an interrupted
+    /// Starts an index of embeddings `[dim]` in `storage`, `shard_size` documents a shard. What an interrupted
     /// writer left in the folder is removed.
     ///
     /// # Errors
     /// The folder holds an index already and `replace` is not set, or cannot be written to.
-    pub fn create(folder: &Path, dim: usize, shard_size: usize, replace: bool) -> Result<Self> {
+    pub fn create(
+        folder: &Path,
+        storage: Storage,
+        dim: usize,
+        shard_size: usize,
+        replace: bool,
+    ) -> Result<Self> {
         if dim == 0 || shard_size == 0 {
             return Err(Error::Invalid(format!(
                 "an index needs dimensions and documents a shard, got {dim} and {shard_size}"
@@ -64,6 +75,7 @@ impl IndexWriter {
         remove_leftovers(folder)?;
         Ok(Self {
             folder: folder.into(),
+            storage,
             dim,
             shard_size,
             open: None,
@@ -74,7 +86,7 @@ impl IndexWriter {
     /// Adds one document.
     ///
     /// # Errors
-    /// An id that does not fit a line, a number that is not finite, a full disk.
+    /// An id that does not fit a line, a number that is not finite or too large to be stored, a full disk.
     pub fn push(&mut self, id: &str, embedding: &[f32]) -> Result<()> {
         assert_eq!(
             embedding.len(),
@@ -91,12 +103,18 @@ impl IndexWriter {
                 "the embedding of document {id:?} holds numbers that are not finite"
             )));
         }
+        let (storage, largest) = (self.storage, self.storage.largest());
+        if let Some(x) = embedding.iter().find(|x| x.abs() > largest) {
+            return Err(Error::Invalid(format!(
+                "the embedding of document {id:?} holds {x}, more than {storage} can store"
+            )));
+        }
         let folder = &self.folder;
         let shard = match &mut self.open {
             Some(shard) => shard,
-            none => none.insert(OpenShard::create(folder)?),
+            none => none.insert(OpenShard::create(folder, storage)?),
         };
-        let written = shard.push(id, embedding);
+        let written = shard.push(id, embedding, storage);
         written.map_err(|e| Error::io(folder, e))?;
         if shard.count == self.shard_size {
             self.close_shard()?;
@@ -119,7 +137,7 @@ impl IndexWriter {
             format_version: FORMAT_VERSION,
             encoder,
             dim: self.dim,
-            dtype: "f32".into(),
+            dtype: self.storage,
             count: self.shards.iter().map(|shard| shard.count).sum(),
             shards: self.shards,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -134,12 +152,15 @@ impl IndexWriter {
         };
         let name = shard_name(self.shards.len());
         let place = |ending: &str| self.folder.join(format!("{name}.{ending}"));
-        let (_, embeddings_blake3) = shard.embeddings.finish(&place("f32"))?;
-        let (ids_bytes, ids_blake3) = shard.ids.finish(&place("ids"))?;
+        let (_, embeddings_blake3) = shard.embeddings.finish(&place(&self.storage.to_string()))?;
+        let scales = shard.scales.map(|scales| scales.finish(&place(SCALES)));
+        let scales_blake3 = scales.transpose()?.map(|(_, digest)| digest);
+        let (ids_bytes, ids_blake3) = shard.ids.finish(&place(IDS))?;
         self.shards.push(Shard {
             name,
             count: shard.count,
             embeddings_blake3,
+            scales_blake3,
             ids_bytes,
             ids_blake3,
         });
@@ -148,17 +169,23 @@ impl IndexWriter {
 }
 
 impl OpenShard {
-    fn create(folder: &Path) -> Result<Self> {
+    fn create(folder: &Path, storage: Storage) -> Result<Self> {
+        let scales = storage.has_scales().then(|| HashedFile::create(folder));
         Ok(Self {
             embeddings: HashedFile::create(folder)?,
+            scales: scales.transpose()?,
             ids: HashedFile::create(folder)?,
             count: 0,
         })
     }
 
-    fn push(&mut self, id: &str, embedding: &[f32]) -> std::io::Result<()> {
-        let bytes: Vec<u8> = embedding.iter().flat_map(|x| x.to_le_bytes()).collect();
+    fn push(&mut self, id: &str, embedding: &[f32], storage: Storage) -> std::io::Result<()> {
+        let mut bytes = Vec::with_capacity(embedding.len() * storage.bytes());
+        let scale = storage.narrow(embedding, &mut bytes);
         self.embeddings.write(&bytes)?;
+        if let (Some(scales), Some(scale)) = (&mut self.scales, scale) {
+            scales.write(&scale.to_le_bytes())?;
+        }
         self.ids.write(id.as_bytes())?;
         self.ids.write(b"\n")?;
         self.count += 1;
@@ -200,9 +227,10 @@ fn remove_leftovers(folder: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_shard = name.strip_prefix("shard-").is_some_and(|rest| {
-            let number = rest.strip_suffix(".f32").or(rest.strip_suffix(".ids"));
-            number.is_some_and(|n| n.len() >= 5 && n.bytes().all(|b| b.is_ascii_digit()))
+        let parts = name.strip_prefix("shard-").and_then(|n| n.split_once('.'));
+        let is_shard = parts.is_some_and(|(number, ending)| {
+            let is_ours = [IDS, SCALES].contains(&ending) || ending.parse::<Storage>().is_ok();
+            is_ours && number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit())
         });
         if is_shard || (name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1)) {
             std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;

@@ -2,21 +2,23 @@
 
 use super::{median, peak_rss_mib, time};
 use crate::cli::App;
+use crate::errors::usage;
 use crate::output::{print_json, print_lines};
 use crate::progress::{Progress, Unit};
 use anyhow::{Context as _, Result};
 use dream::index::{Encoder, Index, IndexWriter};
 use dream::retriever::{Pooling, Standardize};
-use dream_nn::Matrix;
 use dream_nn::ops::elementwise::l2_normalise;
 use dream_nn::ops::lora::mix;
+use dream_nn::{Matrix, Storage};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::hint::black_box;
 use std::path::PathBuf;
 
-const EXAMPLE: &str = "Example:
-  dream bench search --documents 1000000 --dim 576 --queries 100 --k 100";
+const EXAMPLE: &str = "Examples:
+  dream bench search --documents 1000000 --dim 576 --queries 100 --k 100
+  dream bench search --index-dtype i8 --queries 1";
 
 /// Time exact search over an index of random vectors, which is written first and removed afterwards.
 #[derive(Debug, clap::Args)]
@@ -28,6 +30,9 @@ pub struct Args {
     /// Dimensions
     #[arg(long, value_name = "N", default_value_t = 576)]
     dim: usize,
+    /// Number type of the stored vectors
+    #[arg(long, value_name = "f32|f16|bf16|i8", default_value_t)]
+    index_dtype: Storage,
     /// Queries, searched together
     #[arg(long, value_name = "N", default_value_t = 100)]
     queries: usize,
@@ -46,11 +51,13 @@ pub struct Args {
 struct Timed {
     documents: usize,
     dim: usize,
+    dtype: Storage,
     queries: usize,
     k: usize,
     seconds: f64,
     queries_per_second: f64,
     gflops: f64,
+    bytes_per_second: f64,
     peak_rss_mib: u64,
     threads: usize,
 }
@@ -64,6 +71,12 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         write(args, &folder, app)?;
     }
     let index = Index::open(&folder)?;
+    let dtype = index.manifest.dtype;
+    if dtype != args.index_dtype {
+        let (folder, asked) = (folder.display(), args.index_dtype);
+        let message = format!("{folder} holds vectors in {dtype}, not in {asked}");
+        return Err(usage(message));
+    }
     let queries = vectors(u64::MAX / 2, args.queries, index.manifest.dim);
     let seconds = time(args.repeats, || {
         black_box(index.search(&queries, args.k)?);
@@ -74,11 +87,13 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     let timed = Timed {
         documents,
         dim,
+        dtype,
         queries: args.queries,
         k: args.k,
         seconds,
         queries_per_second: args.queries as f64 / seconds,
         gflops: 2.0 * (documents * dim * args.queries) as f64 / seconds / 1e9,
+        bytes_per_second: index.bytes() as f64 / seconds,
         peak_rss_mib: peak_rss_mib(),
         threads: rayon::current_num_threads(),
     };
@@ -86,14 +101,20 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         return print_json(&timed);
     }
     print_lines([format!(
-        "{} queries over {documents} x {dim}, {} best: {seconds:.3} s, {:.0} queries/s, {:.0} GFLOP/s, {} MiB",
-        args.queries, args.k, timed.queries_per_second, timed.gflops, timed.peak_rss_mib
+        "{} queries over {documents} x {dim} in {dtype}, {} best: {:.1} ms, {:.0} queries/s, {:.0} GFLOP/s, {:.1} GB/s read, {} MiB",
+        args.queries,
+        args.k,
+        1e3 * seconds,
+        timed.queries_per_second,
+        timed.gflops,
+        timed.bytes_per_second / 1e9,
+        timed.peak_rss_mib
     )])
 }
 
 fn write(args: &Args, folder: &std::path::Path, app: &App) -> Result<()> {
     const BLOCK: usize = 10_000;
-    let mut writer = IndexWriter::create(folder, args.dim, 100_000, true)?;
+    let mut writer = IndexWriter::create(folder, args.index_dtype, args.dim, 100_000, true)?;
     let mut progress = Progress::new("writing vectors", Unit::Of("vectors"), app);
     for first in (0..args.documents).step_by(BLOCK) {
         let n = BLOCK.min(args.documents - first);
