@@ -1,4 +1,7 @@
-//! A training step on random tokens, for timing: the same code as [`crate::train`], without texts.
+//! What `dream bench` times, and how many operations it takes: a training step on random tokens (the same
+//! code as [`crate::train`], without texts) and encoding.
+
+pub mod texts;
 
 use crate::llm::{InjectionConfig, ReadDocuments, judge};
 use crate::model::Model;
@@ -224,6 +227,20 @@ impl StepBench {
         let head = 4.0 * targets * (llm.vocab_size * llm.hidden_size) as f64;
         retriever + prefixes * read + suffixes + head
     }
+}
+
+/// Multiplications and additions of encoding texts of these lengths in tokens: linear layers, attention and
+/// adapters, as if every token went through all of every layer.
+pub fn encode_operations(retriever: &Retriever, lengths: &[usize]) -> f64 {
+    let config = &retriever.model.decoder.config;
+    let adapter = retriever.adapter.as_ref();
+    let adapter: usize = adapter.map_or(0, |a| a.parameters().iter().map(|m| m.data().len()).sum());
+    let per_token = 2.0 * (linears(config) * config.num_hidden_layers as f64 + adapter as f64);
+    let text = |n: &usize| {
+        let n = *n as f64;
+        n * per_token + attention(config, n * (n + 1.0) / 2.0)
+    };
+    lengths.iter().map(text).sum()
 }
 
 /// Weights of a layer's linear parts.
