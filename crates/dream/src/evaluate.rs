@@ -3,7 +3,7 @@
 //! Documents are encoded as a stream and forgotten after their scores are known, so memory does not
 //! grow with the corpus. A document's text is its title and text as BEIR and MTEB join them.
 
-pub use crate::encode::{encode, tokenize};
+pub use crate::encode::encode;
 
 use crate::encode::{BATCH_TOKENS, EncodeStream};
 use crate::index::{Scored, TopK};
