@@ -11,7 +11,7 @@ use crate::lines::LineReader;
 
 /// Iterator over the documents of a `corpus.jsonl`; a repeated id is an error, after which it ends.
 ///
-/// What is kept of a document is 16 bytes in a hash table (17 to 39 bytes with the table's own): two hashes of
+/// What is kept of a document is 16 bytes in a hash table (19 to 39 bytes with the table's own): two hashes of
 /// its id under random keys. Among `n` ids, two would be taken for the same with a chance of `n^2 / 2^129`.
 pub struct DocumentStream {
     lines: JsonLines<Document>,
