@@ -12,6 +12,9 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DREAM = os.environ.get("DREAM", str(ROOT / "target/release/dream"))
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Set on some machines for an older OpenBLAS; a current numpy or faiss is slower with them.
+for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+    os.environ.pop(name, None)
 
 
 def last_json(command):
@@ -56,13 +59,16 @@ def step(args):
 ENCODE_PEER = """
 import json, resource, sys, time, torch
 from sentence_transformers import SentenceTransformer, models
-folder, data, dtype, batch = sys.argv[1:5]
+import numpy as np
+folder, data, dtype, batch, out = sys.argv[1:6]
 texts = json.load(open(data))
 args = {"gguf_file": "model.gguf", "dtype": getattr(torch, dtype)}
 try:
     word = models.Transformer(folder, max_seq_length=512, model_args=args, tokenizer_args={"gguf_file": "model.gguf"}, config_args={"gguf_file": "model.gguf"})
 except TypeError:
     word = models.Transformer(folder, max_seq_length=512, model_kwargs=args, processor_kwargs={"gguf_file": "model.gguf"}, config_kwargs={"gguf_file": "model.gguf"})
+# A tokenizer with a chat template would have each text wrapped as a message, some thirty tokens longer.
+getattr(word, "modality_config", {}).pop("message", None)
 if word.tokenizer.pad_token is None:
     word.tokenizer.pad_token = word.tokenizer.eos_token
 size = word.get_word_embedding_dimension()
@@ -71,8 +77,8 @@ model.encode(texts[:32], batch_size=int(batch))
 start = time.perf_counter()
 embeddings = model.encode(texts, batch_size=int(batch))
 seconds = time.perf_counter() - start
-print(json.dumps({"texts_per_second": len(texts) / seconds, "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-                  "first": [float(v) for v in embeddings[0]]}))
+np.save(out, embeddings)
+print(json.dumps({"texts_per_second": len(texts) / seconds, "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
 """
 
 
@@ -83,6 +89,17 @@ def documents(data, n):
     raw = subprocess.run(["zstd", "-dc", path], capture_output=True, check=True).stdout if path.suffix == ".zst" else path.read_bytes()
     rows = [json.loads(line) for line in raw.decode().splitlines()[:n]]
     return [f"{row.get('title', '')} {row['text']}".strip() for row in rows]
+
+
+def cosine_distance(ours, theirs):
+    """The largest and the mean of 1 - cosine between the embeddings of a text, in f64."""
+    import numpy as np
+
+    theirs = np.load(theirs).astype("f8")
+    ours = np.fromfile(ours, dtype="<f4").astype("f8").reshape(theirs.shape)
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    distance = 1 - (ours * theirs).sum(axis=1) / lengths
+    return {"max": float(distance.max()), "mean": float(distance.mean())}
 
 
 def encode(args):
@@ -96,15 +113,17 @@ def encode(args):
 
         def ours():
             run = last_json([DREAM, "bench", "encode", "--model", args.model, "--data", args.data, "--texts", str(args.texts),
-                             "--no-eos", "--dtype", args.dtype, "--repeats", "1", "--json"])
+                             "--no-eos", "--dtype", args.dtype, "--repeats", "1", "--out", f"{folder}/ours.f32", "--json"])
             return run["texts_per_second"], run["peak_rss_mib"]
 
         def theirs():
-            run = last_json([sys.executable, "-c", ENCODE_PEER, folder, listed, names[args.dtype], str(args.batch)])
+            run = last_json([sys.executable, "-c", ENCODE_PEER, folder, listed, names[args.dtype], str(args.batch),
+                             f"{folder}/theirs.npy"])
             return run["texts_per_second"], run["peak_rss_mib"]
 
         medians, mib = alternate(args.rounds, ours, theirs, "texts/s")
-    print(json.dumps({"what": "encode", "dtype": args.dtype, "texts": len(texts), **medians, "peak_rss_mib": mib,
+        distance = cosine_distance(f"{folder}/ours.f32", f"{folder}/theirs.npy")
+    print(json.dumps({"what": "encode", "dtype": args.dtype, "texts": len(texts), **medians, "peak_rss_mib": mib, "cosine_distance": distance,
                       "times_faster": round(medians["dream"] / medians["peer"], 2)}))
 
 

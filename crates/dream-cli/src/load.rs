@@ -78,7 +78,11 @@ pub fn share_model(
 
 /// Loads a model by path or name, and the adapter if there is one.
 pub fn load_retriever(model: &str, args: &RetrieverArgs, app: &App) -> Result<Retriever> {
-    let model = load_llm(model, app.dtype(), app)?;
+    retriever_on(load_llm(model, app.dtype(), app)?, args)
+}
+
+/// The same on a model that is there already.
+pub fn retriever_on(model: Arc<Model>, args: &RetrieverArgs) -> Result<Retriever> {
     let mut retriever = match &args.adapter {
         None => Retriever {
             model,

@@ -62,7 +62,11 @@ impl Progress {
         match &mut self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => {
-                bar.set_length(total);
+                if total > 0 {
+                    bar.set_length(total);
+                } else {
+                    bar.unset_length();
+                }
                 bar.set_position(done);
             }
             Shown::Lines { last } => {
@@ -139,7 +143,11 @@ fn line(what: &str, unit: Unit, done: Range<u64>, total: u64, elapsed: Duration)
             format!("{}/s", HumanBytes(per_second as u64)),
         ),
         Unit::Of(word) => (
-            format!("{done} of {total} {word}"),
+            if total == 0 {
+                format!("{done} {word}")
+            } else {
+                format!("{done} of {total} {word}")
+            },
             if done > start && per_second < 0.5 {
                 format!("{:.1} s each", 1.0 / per_second)
             } else {
@@ -170,6 +178,16 @@ mod tests {
                 Duration::from_secs(10)
             ),
             "encoding: 50 of 200 texts, 5.0/s, 30 seconds left"
+        );
+        assert_eq!(
+            line(
+                "encoding",
+                Unit::Of("texts"),
+                0..50,
+                0,
+                Duration::from_secs(10)
+            ),
+            "encoding: 50 texts, 5.0/s"
         );
         assert_eq!(
             line("fetching", Unit::Bytes, 0..2048, 0, Duration::from_secs(2)),

@@ -12,11 +12,7 @@ use crate::lines::LineReader;
 
 /// Opens a JSON Lines file (plain, `.gz` or `.zst`) of values of type `T`.
 pub fn read_jsonl<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<JsonLines<T>> {
-    Ok(JsonLines {
-        lines: LineReader::open(path)?,
-        failed: false,
-        values: PhantomData,
-    })
+    Ok(JsonLines::new(LineReader::open(path)?))
 }
 
 /// Writes one JSON value a line, atomically.
@@ -42,6 +38,15 @@ pub struct JsonLines<T> {
 }
 
 impl<T> JsonLines<T> {
+    /// Values of lines that do not come from a file.
+    pub fn new(lines: LineReader) -> Self {
+        Self {
+            lines,
+            failed: false,
+            values: PhantomData,
+        }
+    }
+
     /// Number, from 1, of the line of the last value.
     pub fn line(&self) -> u64 {
         self.lines.line()

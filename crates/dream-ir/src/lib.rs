@@ -33,6 +33,7 @@ pub mod measures;
 pub mod pools;
 pub mod qrels;
 pub mod run;
+pub mod stream;
 pub mod training;
 
 pub use bm25::{Bm25, Bm25Params};
@@ -43,4 +44,5 @@ pub use measures::{Evaluation, Measure, evaluate};
 pub use pools::{KnownPassage, Pool, PoolSettings, PoolSource};
 pub use qrels::Qrels;
 pub use run::{Hit, Run};
+pub use stream::DocumentStream;
 pub use training::{TrainingRow, TrainingSet};

@@ -1,11 +1,14 @@
-//! A training step on random tokens, for timing: the same code as [`crate::train`], without texts.
+//! What `dream bench` times, and how many operations it takes: a training step on random tokens (the same
+//! code as [`crate::train`], without texts) and encoding.
+
+pub mod texts;
 
 use crate::llm::{InjectionConfig, ReadDocuments, judge};
 use crate::model::Model;
 use crate::model::config::DecoderConfig;
 use crate::model::lora::{LoraAdapter, Module};
 use crate::prompt::{Prefix, Suffix};
-use crate::retriever::{Retriever, Role, Text};
+use crate::retriever::{Pooling, Retriever, Role, Text};
 use crate::train::objective::{QueryLoss, d_logits};
 use crate::train::step::{GroupTexts, Step, StepTexts};
 use crate::{Error, Result};
@@ -202,22 +205,23 @@ impl StepBench {
         );
         let targets = queries * shape.target_tokens as f64;
 
-        // Retriever: forward and input gradient; an adapter costs its forward and five products back.
-        let texts = self.texts.texts.iter().map(|text| text.ids.len() as f64);
-        let lora_r = self.retriever.adapter.as_ref().map_or(0, |a| a.config.r);
+        // Retriever: forward and input gradient; an adapter costs its forward twice more on the way back.
+        let texts = self.texts.texts.iter().map(|text| text.ids.len());
+        let lora_r = self.retriever.adapter.as_ref().map_or(0, |a| a.config.r) as f64;
         let retriever: f64 = texts
             .map(|n| {
-                let attention = 3.0 * attention(base, n * (n + 1.0) / 2.0);
-                let per_token = 4.0 * linears(base) + 8.0 * lora_r as f64 * lora_width(base);
-                n * per_token * base.num_hidden_layers as f64 + attention
+                let linear = |size: Size| passed(&self.retriever, n, size);
+                let first = n as f64 * module_sizes(base, &QKV, weights);
+                4.0 * linear(weights) - 2.0 * first
+                    + 6.0 * lora_r * linear(width)
+                    + 3.0 * attention(base, triangle(n as f64))
             })
             .sum();
         // Prefix: forward alone; the last layer ends with its keys and values.
-        let read = prefix * 2.0 * linears(llm) * (layers - 1.0)
-            + attention(llm, prefix * (prefix + 1.0) / 2.0);
+        let read = prefix * 2.0 * linears(llm) * (layers - 1.0) + attention(llm, triangle(prefix));
         // Suffix: forward, and input gradient from the lowest injected layer on.
         let live = 1.0 - self.injection.heads.lowest_layer() as f64 / layers;
-        let seen = suffix * prefix + suffix * (suffix + 1.0) / 2.0;
+        let seen = suffix * prefix + triangle(suffix);
         let suffixes = queries
             * (suffix * 2.0 * linears(llm) * layers * (1.0 + live)
                 + attention(llm, seen) * (1.0 + 2.0 * live));
@@ -226,22 +230,57 @@ impl StepBench {
     }
 }
 
-/// Weights of a layer's linear parts.
-fn linears(config: &DecoderConfig) -> f64 {
-    let size = |module: Module| {
-        let (out_features, in_features) = module.shape(config);
-        (out_features * in_features) as f64
+/// Multiplications and additions of encoding texts of these lengths in tokens: linear layers, attention and
+/// adapters.
+pub fn encode_operations(retriever: &Retriever, lengths: &[usize]) -> f64 {
+    let config = &retriever.model.decoder.config;
+    let lora_r = retriever.adapter.as_ref().map_or(0, |a| a.config.r) as f64;
+    let text = |n: &usize| {
+        2.0 * passed(retriever, *n, weights)
+            + 2.0 * lora_r * passed(retriever, *n, width)
+            + attention(config, triangle(*n as f64))
     };
-    Module::ALL.into_iter().map(size).sum()
+    lengths.iter().map(text).sum()
 }
 
-/// Input and output features of a layer's adapters, summed.
-fn lora_width(config: &DecoderConfig) -> f64 {
-    let width = |module: Module| {
-        let (out_features, in_features) = module.shape(config);
-        (out_features + in_features) as f64
+/// Number of something in a linear layer of `(out_features, in_features)`.
+type Size = fn((usize, usize)) -> f64;
+
+fn weights((out_features, in_features): (usize, usize)) -> f64 {
+    (out_features * in_features) as f64
+}
+
+fn width((out_features, in_features): (usize, usize)) -> f64 {
+    (out_features + in_features) as f64
+}
+
+/// What a layer computes of every token, even where pooling reads one.
+const QKV: [Module; 3] = [Module::QProj, Module::KProj, Module::VProj];
+
+fn module_sizes(config: &DecoderConfig, modules: &[Module], size: Size) -> f64 {
+    modules.iter().map(|m| size(m.shape(config))).sum()
+}
+
+/// Sizes of the linear layers that a text of `n` tokens passes in the retriever, each token counted.
+fn passed(retriever: &Retriever, n: usize, size: Size) -> f64 {
+    let config = &retriever.model.decoder.config;
+    let layer = module_sizes(config, &Module::ALL, size);
+    let unread = match retriever.config.pooling {
+        Pooling::LastToken => n - 1,
+        Pooling::Mean => 0,
     };
-    Module::ALL.into_iter().map(width).sum()
+    let rest = layer - module_sizes(config, &QKV, size);
+    (n * config.num_hidden_layers) as f64 * layer - unread as f64 * rest
+}
+
+/// Weights of a layer's linear parts.
+fn linears(config: &DecoderConfig) -> f64 {
+    module_sizes(config, &Module::ALL, weights)
+}
+
+/// Pairs of a row and a row that it sees.
+fn triangle(n: f64) -> f64 {
+    n * (n + 1.0) / 2.0
 }
 
 /// Forward operations of attention over `pairs` of rows and visible keys, all layers.

@@ -4,7 +4,7 @@ use crate::cli::App;
 use crate::load::{RetrieverArgs, load_retriever};
 use crate::output::Output;
 use anyhow::{Result, bail};
-use dream::evaluate::tokenize;
+use dream::encode::tokenize;
 use dream::retriever::{Role, Text};
 use dream_ir::lines::LineReader;
 use serde::Serialize;

@@ -5,20 +5,21 @@ use crate::load::{RetrieverArgs, load_retriever};
 use crate::output::{print_json, print_lines};
 use crate::progress::{Progress, Unit};
 use anyhow::Result;
-use dream::evaluate::{CHUNK_TEXTS, encode};
+use dream::encode::{BATCH_TOKENS, EncodeStream};
 use dream::index::manifest::MANIFEST;
 use dream::index::{Encoder, IndexWriter};
 use dream::retriever::Role;
-use dream_ir::Document;
-use dream_ir::jsonl::read_jsonl;
+use dream_ir::DocumentStream;
+use dream_ir::lines::LineReader;
 use dream_nn::Storage;
 use serde::Serialize;
-use std::collections::HashSet;
+use std::io::BufReader;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-const EXAMPLE: &str = "Example:
-  dream encode --model smollm2-135m-instruct --adapter run/adapter --data scifact --out scifact.index";
+const EXAMPLE: &str = "Examples:
+  dream encode --model smollm2-135m-instruct --adapter run/adapter --data scifact --out scifact.index
+  xz -dc corpus.jsonl.xz | dream encode --model smollm2-135m-instruct --data - --out index";
 
 /// Turn a corpus into a folder of embedding shards for `dream search`.
 ///
@@ -32,8 +33,9 @@ pub struct Args {
     /// Model folder, .gguf file, short name or hub id (see: dream models list)
     #[arg(long, value_name = "PATH|NAME")]
     model: String,
-    /// A corpus.jsonl (_id, title, text), plain, .gz or .zst, or a folder that holds one
-    #[arg(long, value_name = "DIR|FILE")]
+    /// A corpus.jsonl (_id, title, text), plain, .gz or .zst, or a folder that holds one; - is the
+    /// standard input, whose lines are checked as they come and not in advance
+    #[arg(long, value_name = "DIR|FILE|-")]
     data: PathBuf,
     /// Folder for the shards
     #[arg(long, value_name = "DIR")]
@@ -45,6 +47,9 @@ pub struct Args {
     /// Documents a shard
     #[arg(long, value_name = "N", default_value = "100000")]
     shard_size: NonZeroUsize,
+    /// Tokens that run through the model at once; more take more memory
+    #[arg(long, value_name = "N", default_value_t = BATCH_TOKENS)]
+    batch_tokens: NonZeroUsize,
     /// Replace the index that the folder holds
     #[arg(long)]
     force: bool,
@@ -61,33 +66,41 @@ struct Encoded<'a> {
     index: &'a Path,
 }
 
-/// Checks the whole corpus, then encodes it.
+/// Checks the whole corpus where it is a file, then encodes it.
 pub fn run(args: &Args, app: &App) -> Result<()> {
-    let corpus = corpus_file(&args.data);
     if !args.force && args.out.join(MANIFEST).exists() {
         let out = args.out.display();
         let message = format!("{out} holds an index already; --force replaces it");
         return Err(crate::errors::usage(message));
     }
-    let total = check_corpus(&corpus)?;
+    // Every line is read before hours of work begin; 0 stands for a number that is not known.
+    let total = if is_stdin(&args.data) {
+        0
+    } else {
+        open(&args.data)?.try_fold(0, |n, document| document.map(|_| n + 1))?
+    };
+    let mut documents = open(&args.data)?;
+    let Some(first) = documents.next().transpose()? else {
+        let message = format!("{}: the corpus holds no document", args.data.display());
+        return Err(crate::errors::usage(message));
+    };
+    let documents = std::iter::once(Ok(first)).chain(documents);
     let retriever = load_retriever(&args.model, &args.retriever, app)?;
+    let documents = documents.map(|document| {
+        let document = document?;
+        let text = document.full_text();
+        Ok((document.id, text))
+    });
     let (dim, size) = (retriever.dim(), args.shard_size.get());
     let mut writer = IndexWriter::create(&args.out, args.index_dtype, dim, size, args.force)?;
     let mut progress = Progress::new("encoding", Unit::Of("documents"), app);
-    let mut documents = read_jsonl::<Document>(&corpus)?;
     let mut done = 0;
-    loop {
-        let chunk: dream_ir::Result<Vec<Document>> = documents.by_ref().take(CHUNK_TEXTS).collect();
-        let chunk = chunk?;
-        if chunk.is_empty() {
-            break;
+    for batch in EncodeStream::new(&retriever, Role::Document, args.batch_tokens, documents) {
+        let batch = batch?;
+        for (row, id) in batch.keys.iter().enumerate() {
+            writer.push(id, batch.embeddings.row(row))?;
         }
-        let texts: Vec<String> = chunk.iter().map(Document::full_text).collect();
-        let embeddings = encode(&retriever, Role::Document, &texts)?;
-        for (row, document) in chunk.iter().enumerate() {
-            writer.push(&document.id, embeddings.row(row))?;
-        }
-        done += chunk.len();
+        done += batch.lengths.len();
         progress.update(done as u64, total as u64);
     }
     progress.finish();
@@ -118,22 +131,16 @@ pub fn corpus_file(data: &Path) -> PathBuf {
     }
 }
 
-/// Reads every line before hours of work begin; the number of documents.
-fn check_corpus(path: &Path) -> Result<usize> {
-    let mut documents = read_jsonl::<Document>(path)?;
-    let mut ids = HashSet::new();
-    while let Some(document) = documents.next() {
-        let id = document?.id;
-        if ids.contains(&id) {
-            return Err(documents
-                .error(format!("document id {id:?} was given before"))
-                .into());
-        }
-        ids.insert(id);
+/// The documents of a corpus, or of the standard input.
+fn open(data: &Path) -> Result<DocumentStream> {
+    if is_stdin(data) {
+        let stdin = BufReader::new(std::io::stdin());
+        let lines = LineReader::new("standard input", Box::new(stdin));
+        return Ok(DocumentStream::of_lines(lines));
     }
-    if ids.is_empty() {
-        let message = format!("{}: the corpus holds no document", path.display());
-        return Err(crate::errors::usage(message));
-    }
-    Ok(ids.len())
+    Ok(DocumentStream::open(corpus_file(data))?)
+}
+
+fn is_stdin(data: &Path) -> bool {
+    data == Path::new("-")
 }

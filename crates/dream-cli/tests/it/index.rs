@@ -198,3 +198,42 @@ fn a_corpus_is_read_to_its_end_before_anything_is_written() {
     dream(&encode).refused(&["holds no document"]);
     assert!(!out.exists());
 }
+
+#[test]
+fn a_corpus_on_the_standard_input_gives_the_index_of_the_file_and_is_checked_line_by_line() {
+    let data = tiny_beir();
+    let model = fixture("tiny-llama");
+    let encode = |from: &str, to: &str, stdin: &[u8]| {
+        let out = text(&data.path().join(to));
+        let arguments = [
+            "encode",
+            "--model",
+            &model,
+            "--data",
+            from,
+            "--out",
+            &out,
+            "--batch-tokens",
+            "8",
+        ];
+        dream_with(&arguments, stdin)
+    };
+    let shard = |of: &str, ending: &str| {
+        let path = data.path().join(of).join(format!("shard-00000.{ending}"));
+        std::fs::read(path).expect("it is there")
+    };
+    let corpus = std::fs::read(data.path().join("corpus.jsonl")).expect("it is there");
+    encode(&text(data.path()), "of-file", b"").ok();
+    encode("-", "of-stdin", &corpus).ok();
+    for ending in ["f32", "ids"] {
+        assert_eq!(shard("of-file", ending), shard("of-stdin", ending));
+    }
+
+    encode("-", "none", b"\n").refused(&["holds no document"]);
+    encode("-", "none", b"{}\n").refused(&["standard input:1: missing field `text`"]);
+    assert!(!data.path().join("none").exists());
+    let twice = [&corpus[..], b"\n", &corpus].concat();
+    encode("-", "twice", &twice)
+        .refused(&["standard input:5: document id \"d0\" was given before"]);
+    assert!(!data.path().join("twice/manifest.json").exists());
+}

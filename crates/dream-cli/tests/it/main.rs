@@ -1,6 +1,7 @@
 //! The built program from outside: contracts, exit codes, bad input.
 
 mod bad_models;
+mod bench;
 mod embed;
 mod eval;
 mod explain;

@@ -120,11 +120,14 @@ impl Retriever {
     pub fn embed_with(&self, texts: &[Text], dropout_seed: Option<u64>) -> Matrix {
         let mut data = Vec::with_capacity(texts.len() * self.dim());
         for chunk in chunks(texts, ENCODE_TOKENS) {
-            let mut pooled = self.pooled(chunk, dropout_seed);
-            self.finish(&mut pooled, &roles(chunk));
-            data.extend(pooled.into_vec());
+            data.extend(self.embed_at_once(chunk, dropout_seed).into_vec());
         }
         Matrix::from_vec(texts.len(), self.dim(), data)
+    }
+
+    /// Embeddings of texts that run through the model at once, `[texts, dim]`.
+    pub fn embed_batch(&self, texts: &[Text]) -> Matrix {
+        self.embed_at_once(texts, None)
     }
 
     /// Pooled vectors before standardisation and normalisation, `[texts, dim]`.
@@ -242,6 +245,12 @@ impl Retriever {
             dropout_seed,
             ..Pass::plain(batch)
         }
+    }
+
+    fn embed_at_once(&self, texts: &[Text], dropout_seed: Option<u64>) -> Matrix {
+        let mut pooled = self.pooled(texts, dropout_seed);
+        self.finish(&mut pooled, &roles(texts));
+        pooled
     }
 
     fn pooled(&self, texts: &[Text], dropout_seed: Option<u64>) -> Matrix {

@@ -14,7 +14,8 @@ use std::process::{Command, Stdio};
 const EXAMPLE: &str = "Example:
   dream bench scaling --llm smollm2-135m-instruct --dtype bf16 --out curves";
 
-/// Time training steps over numbers of documents and their lengths, and search over corpus sizes.
+/// Time training steps over numbers of documents and their lengths, search over corpus sizes, and encoding
+/// over numbers of texts.
 ///
 /// Draws seconds and memory over each; a straight line is linear growth. Takes some minutes.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub struct Args {
     /// Frozen language model and base of the retriever
     #[arg(long, value_name = "PATH|NAME", default_value = crate::models::DEFAULT_MODEL)]
     llm: String,
-    /// Folder for the curves: documents.svg, document-tokens.svg, corpus.svg
+    /// Folder for the curves: documents.svg, document-tokens.svg, corpus.svg, texts.svg
     #[arg(long, value_name = "DIR", default_value = "scaling")]
     out: PathBuf,
     /// Retriever tokens whose activations are kept at once
@@ -44,7 +45,7 @@ struct Sweep {
     seconds: &'static str,
 }
 
-const SWEEPS: [Sweep; 3] = [
+const SWEEPS: [Sweep; 4] = [
     Sweep {
         name: "documents",
         option: "--docs",
@@ -67,6 +68,15 @@ const SWEEPS: [Sweep; 3] = [
         values: &[50_000, 100_000, 200_000, 400_000],
         bench: "search",
         fixed: &["--repeats", "3"],
+        seconds: "seconds",
+    },
+    // A model so small that memory is that of the stream: it must stay where it is.
+    Sweep {
+        name: "texts",
+        option: "--texts",
+        values: &[1_000, 10_000, 100_000],
+        bench: "encode",
+        fixed: &["--tiny", "--generate", "8", "--repeats", "1"],
         seconds: "seconds",
     },
 ];
