@@ -17,5 +17,29 @@ pub fn keep_freed_memory() {
             libc::mallopt(libc::M_TRIM_THRESHOLD, GIVEN_BACK_FROM_BYTES);
             libc::mallopt(libc::M_ARENA_MAX, 1);
         }
+        use_huge_pages();
+    }
+}
+
+/// Has the heap grow once by [`HEAP_BYTES`] of address space, which cost nothing until they are used, and
+/// asks for pages of 2 MiB there: weights and activations then take a few hundred entries of the
+/// processor's page tables instead of a few hundred thousand.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn use_huge_pages() {
+    /// More than a gigabyte-sized model and its step take; what lies beyond has ordinary pages.
+    const HEAP_BYTES: libc::c_int = 1 << 30;
+    const HUGE_PAGE: usize = 2 << 20;
+    const DEFAULT_TOP_PAD: libc::c_int = 128 << 10;
+    // SAFETY: settings of the allocator and advice about pages that its heap has just been given, made
+    // before any thread starts; where either is refused, everything goes on without.
+    unsafe {
+        libc::mallopt(libc::M_TOP_PAD, HEAP_BYTES);
+        let start = libc::sbrk(0) as usize;
+        libc::free(std::hint::black_box(libc::malloc(HUGE_PAGE)));
+        libc::mallopt(libc::M_TOP_PAD, DEFAULT_TOP_PAD);
+        let (first, end) = (start.next_multiple_of(HUGE_PAGE), libc::sbrk(0) as usize);
+        if end > first {
+            libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_HUGEPAGE);
+        }
     }
 }

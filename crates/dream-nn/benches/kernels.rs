@@ -62,6 +62,7 @@ fn attention(c: &mut Criterion) {
             .collect();
         let input = Input {
             heads: HEADS,
+            dtype: Dtype::F32,
             layer: 0,
             segments: &segments,
             prefix: None,

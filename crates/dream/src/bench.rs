@@ -9,7 +9,7 @@ use crate::model::config::DecoderConfig;
 use crate::model::lora::{LoraAdapter, Module};
 use crate::prompt::{Prefix, Suffix};
 use crate::retriever::{Pooling, Retriever, Role, Text};
-use crate::train::objective::{QueryLoss, d_logits};
+use crate::train::objective::{QueryLoss, query_losses};
 use crate::train::step::{GroupTexts, Step, StepTexts};
 use crate::{Error, Result};
 use dream_nn::optim::{AdamW, AdamWConfig, Parameter, clip_grad_norm};
@@ -181,14 +181,7 @@ impl StepBench {
                 .flatten()
                 .collect()
         };
-        let losses = judged
-            .iter()
-            .zip(weights)
-            .map(|(judgement, weights)| QueryLoss {
-                loss: judgement.loss,
-                d_logits: d_logits(weights, &judgement.d_weights),
-            });
-        Ok(losses.collect())
+        Ok(query_losses(&judged, weights))
     }
 
     /// Multiplications and additions of a step: linear layers, heads, attention and adapters.

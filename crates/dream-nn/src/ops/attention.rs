@@ -9,8 +9,9 @@
 //! it saw (head scoring), or attention whose document shares come from outside (injection).
 
 use super::elementwise::{axpy, scale, softmax, softmax_backward};
-use crate::gemm::{Threads, gemm};
+use crate::dtype::Dtype;
 use crate::matrix::{Matrix, View, ViewMut};
+use crate::packed::product_here;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -56,6 +57,8 @@ pub struct KeyValues {
 pub struct Input<'a> {
     /// Sizes.
     pub heads: Heads,
+    /// What queries, keys, values and attention weights are rounded to as they enter a product.
+    pub dtype: Dtype,
     /// Number of the layer, handed on to the reader.
     pub layer: usize,
     /// Row ranges of the sequences, in order, covering all rows.
@@ -166,13 +169,12 @@ pub fn forward<R: KeyReader>(input: &Input<'_>, reader: &R) -> (Matrix, Vec<Reco
             }
             let mut y = Matrix::zeros(block.rows.len(), head_dim);
             for (columns, values) in block.values(input) {
-                gemm(
+                product_here(
                     y.view_mut(),
                     p.view().cols(columns),
                     values,
-                    1.0,
                     true,
-                    Threads::One,
+                    input.dtype,
                 );
             }
             (y, record)
@@ -295,7 +297,7 @@ fn backward_head<R: KeyReader>(
         let mut d_p = Matrix::zeros(p.rows(), p.cols());
         for (columns, values) in block.values(input) {
             let target = columns_mut(&mut d_p, columns);
-            gemm(target, d_y, values.t(), 1.0, false, Threads::One);
+            product_here(target, d_y, values.t(), false, input.dtype);
         }
         for row in 0..block.rows.len() {
             let visible = block.visible(input, row);
@@ -315,14 +317,7 @@ fn backward_head<R: KeyReader>(
         for (columns, keys) in block.keys(input) {
             let target = &mut d_q.data_mut()[start * dim..];
             let target = ViewMut::new(target, block.rows.len(), dim, dim);
-            gemm(
-                target,
-                d_p.view().cols(columns),
-                keys,
-                1.0,
-                true,
-                Threads::One,
-            );
+            product_here(target, d_p.view().cols(columns), keys, true, input.dtype);
         }
         let own = prefix_len..p.cols();
         let seen = own.len();
@@ -332,23 +327,10 @@ fn backward_head<R: KeyReader>(
             .rows(block.rows.clone())
             .cols(input.heads.query(head));
         let d_k_seen = ViewMut::new(d_k.data_mut(), seen, dim, dim);
-        gemm(
-            d_k_seen,
-            d_p.view().cols(own.clone()).t(),
-            q,
-            1.0,
-            true,
-            Threads::One,
-        );
+        let d_logits = d_p.view().cols(own.clone());
+        product_here(d_k_seen, d_logits.t(), q, true, input.dtype);
         let d_v_seen = ViewMut::new(d_v.data_mut(), seen, dim, dim);
-        gemm(
-            d_v_seen,
-            p.view().cols(own).t(),
-            d_y,
-            1.0,
-            true,
-            Threads::One,
-        );
+        product_here(d_v_seen, p.view().cols(own).t(), d_y, true, input.dtype);
     }
     (Gradients { d_q, d_k, d_v }, record)
 }
@@ -457,15 +439,9 @@ impl Block {
             .cols(input.heads.query(self.head));
         for (columns, keys) in self.keys(input) {
             let target = columns_mut(&mut logits, columns);
-            gemm(
-                target,
-                q,
-                keys.t(),
-                input.heads.logit_scale(),
-                false,
-                Threads::One,
-            );
+            product_here(target, q, keys.t(), false, input.dtype);
         }
+        scale(logits.data_mut(), input.heads.logit_scale());
         logits
     }
 }

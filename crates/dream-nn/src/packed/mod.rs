@@ -8,9 +8,11 @@
 //! all weights. Activations are rounded to bfloat16 once for all products that read them ([`Words`]);
 //! `f32` ones are taken as they lie.
 
+mod here;
 mod kernel;
 mod pack;
 
+pub use here::product_here;
 pub use kernel::has_instructions;
 pub use pack::Words;
 

@@ -18,7 +18,11 @@ pub(crate) struct Lanes(pub [u32; 16]);
 const ZERO: Lanes = Lanes([0; 16]);
 
 /// Rounds to the nearest bfloat16, ties to even; what is not a number stays so.
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled for its caller's instructions"
+)]
+#[inline(always)]
 fn round(x: f32) -> u32 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -29,7 +33,11 @@ fn round(x: f32) -> u32 {
     }
 }
 
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled for its caller's instructions"
+)]
+#[inline(always)]
 pub(super) fn round_pair(low: f32, high: f32) -> u32 {
     round(low) | (round(high) << 16)
 }
@@ -52,7 +60,7 @@ pub(super) fn depth(n: usize, dtype: Dtype) -> usize {
 }
 
 /// Writes a row as words, an odd last value with zero; `out` is [`depth`] long.
-fn write_words(row: &[f32], dtype: Dtype, out: &mut [u32]) {
+pub(super) fn write_words(row: &[f32], dtype: Dtype, out: &mut [u32]) {
     match dtype {
         Dtype::F32 => out.copy_from_slice(bytemuck::cast_slice(row)),
         Dtype::Bf16 => round_row(row, out),
@@ -197,7 +205,11 @@ fn transpose_pairs(weight: &Packed, panels: Range<usize>, transposed: &mut [Lane
 }
 
 /// `n` words from the first on, of sixteen rows of a panel; what is missing is zero.
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled for its caller's instructions"
+)]
+#[inline(always)]
 fn gather(panel: &[Lanes], first: usize, n: usize, half: usize) -> [[u32; 16]; 16] {
     let mut block = [[0; 16]; 16];
     for (k, words) in block.iter_mut().enumerate().take(n) {
@@ -208,8 +220,12 @@ fn gather(panel: &[Lanes], first: usize, n: usize, half: usize) -> [[u32; 16]; 1
 
 /// Transposes by shuffling 256 words perfectly, four times: each shuffle turns the bits of a word's
 /// number by one place, so that after four of them row and column have changed places.
-#[inline]
-fn transpose(block: &[[u32; 16]; 16]) -> [[u32; 16]; 16] {
+#[expect(
+    clippy::inline_always,
+    reason = "compiled for its caller's instructions"
+)]
+#[inline(always)]
+pub(super) fn transpose(block: &[[u32; 16]; 16]) -> [[u32; 16]; 16] {
     let mut rows = *block;
     for _ in 0..4 {
         let mut shuffled = [[0; 16]; 16];
@@ -224,7 +240,11 @@ fn transpose(block: &[[u32; 16]; 16]) -> [[u32; 16]; 16] {
 }
 
 /// `a0 b0 a1 b1 ...`, in two registers.
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled for its caller's instructions"
+)]
+#[inline(always)]
 fn interleave(a: &[u32; 16], b: &[u32; 16]) -> ([u32; 16], [u32; 16]) {
     let of = |first: usize| {
         std::array::from_fn(|i| {

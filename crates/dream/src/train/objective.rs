@@ -4,7 +4,7 @@
 //! (scores over temperature). It never sees an encoder (architecture, invariant 5).
 
 use crate::Result;
-use crate::llm::{InjectionConfig, ReadDocuments, judge};
+use crate::llm::{InjectionConfig, Judgement, ReadDocuments, judge};
 use crate::model::Model;
 use crate::prompt::Packer;
 use dream_ir::Document;
@@ -76,6 +76,16 @@ pub fn d_logits(weights: &[f32], d_weights: &[f32]) -> Vec<f32> {
         .collect()
 }
 
+/// What [`judge`] says of some queries, as an objective says it.
+pub fn query_losses(judged: &[Judgement], weights: &[Vec<f32>]) -> Vec<QueryLoss> {
+    let pairs = judged.iter().zip(weights);
+    let losses = pairs.map(|(judgement, weights)| QueryLoss {
+        loss: judgement.loss,
+        d_logits: d_logits(weights, &judgement.d_weights),
+    });
+    losses.collect()
+}
+
 /// DREAM (arXiv 2606.24667): next-token loss of a frozen language model.
 #[derive(Debug)]
 pub struct Dream<'a> {
@@ -121,14 +131,7 @@ impl Objective for Dream<'_> {
             weights,
             true,
         )?;
-        let losses = judged
-            .iter()
-            .zip(weights)
-            .map(|(judgement, weights)| QueryLoss {
-                loss: judgement.loss,
-                d_logits: d_logits(weights, &judgement.d_weights),
-            });
-        Ok(losses.collect())
+        Ok(query_losses(&judged, weights))
     }
 
     fn llm_tokens(&self) -> u64 {

@@ -42,6 +42,7 @@ impl Case {
     fn input(&self) -> Input<'_> {
         Input {
             heads: HEADS,
+            dtype: crate::Dtype::F32,
             layer: 0,
             segments: &self.segments,
             prefix: self.prefix.as_ref(),

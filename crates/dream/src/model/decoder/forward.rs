@@ -224,6 +224,7 @@ impl Decoder {
     ) -> Input<'a> {
         Input {
             heads: self.heads(),
+            dtype: self.dtype,
             layer: number,
             segments: &pass.batch.segments,
             prefix: pass.prefix.map(|prefix| &prefix.layers[number]),
