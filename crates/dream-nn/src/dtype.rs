@@ -1,4 +1,5 @@
-//! The number type in which frozen weights lie in memory and are multiplied.
+//! The number type in which frozen weights lie in memory and are multiplied, and to which queries, keys,
+//! values and attention weights are rounded as they enter attention's products.
 //!
 //! Everything else (adapters, norms, softmax, similarities, losses, the optimiser) is `f32` always, and
 //! so are all sums.
