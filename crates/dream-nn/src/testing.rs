@@ -1,5 +1,6 @@
 //! What the tests of this crate share: random matrices and the finite-difference check.
 
+use crate::dtype::Dtype;
 use crate::matrix::Matrix;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -49,4 +50,14 @@ pub fn check_gradient(x: &[f32], gradient: &[f32], loss: impl Fn(&[f32]) -> f64)
             "coordinate {i}: differences give {want}, backward gives {got} (largest {largest})"
         );
     }
+}
+
+/// The values as `dtype` holds them.
+pub fn rounded(matrix: &Matrix, dtype: Dtype) -> Matrix {
+    let round = |v: &f32| match dtype {
+        Dtype::F32 => *v,
+        Dtype::Bf16 => half::bf16::from_f32(*v).to_f32(),
+    };
+    let data = matrix.data().iter().map(round).collect();
+    Matrix::from_vec(matrix.rows(), matrix.cols(), data)
 }

@@ -198,18 +198,7 @@ fn turned(block: &[[u32; 16]; 16]) -> [[u32; 16]; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Matrix;
-    use crate::testing::{random_matrix, rng};
-    use half::bf16;
-
-    fn rounded(matrix: &Matrix, dtype: Dtype) -> Matrix {
-        let round = |v: &f32| match dtype {
-            Dtype::F32 => *v,
-            Dtype::Bf16 => bf16::from_f32(*v).to_f32(),
-        };
-        let data = matrix.data().iter().map(round).collect();
-        Matrix::from_vec(matrix.rows(), matrix.cols(), data)
-    }
+    use crate::testing::{random_matrix, rng, rounded};
 
     #[test]
     fn equals_the_product_of_rounded_values_in_every_order_of_both_sides() {

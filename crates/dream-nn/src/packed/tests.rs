@@ -1,21 +1,12 @@
 use super::*;
 use crate::gemm::product;
-use crate::testing::{random_matrix, rng};
+use crate::testing::{random_matrix, rng, rounded};
 use half::bf16;
 
 /// Largest difference between sums of equal products in another order, relative to the sum of their sizes.
 const REORDERED: f32 = 1e-5;
 
 const BOTH: [Dtype; 2] = [Dtype::F32, Dtype::Bf16];
-
-fn rounded(matrix: &Matrix, dtype: Dtype) -> Matrix {
-    let round = |v: &f32| match dtype {
-        Dtype::F32 => *v,
-        Dtype::Bf16 => bf16::from_f32(*v).to_f32(),
-    };
-    let data = matrix.data().iter().map(round).collect();
-    Matrix::from_vec(matrix.rows(), matrix.cols(), data)
-}
 
 fn assert_close(got: &Matrix, want: &Matrix, sizes: &Matrix) {
     for (i, ((g, w), size)) in got
