@@ -21,7 +21,7 @@ pub fn keep_freed_memory() {
     }
 }
 
-/// Has the heap grow once by [`HEAP_BYTES`] of address space, which cost nothing until they are used, and
+/// Has the heap grow once by `HEAP_BYTES` of address space, which cost nothing until they are used, and
 /// asks for pages of 2 MiB there: weights and activations then take a few hundred entries of the
 /// processor's page tables instead of a few hundred thousand.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
