@@ -1,5 +1,4 @@
-//! The number type in which frozen weights lie in memory and are multiplied, and to which queries, keys,
-//! values and attention weights are rounded as they enter attention's products.
+//! The number type in which frozen weights lie in memory and are multiplied.
 //!
 //! Everything else (adapters, norms, softmax, similarities, losses, the optimiser) is `f32` always, and
 //! so are all sums.

@@ -6,7 +6,7 @@ use dream_nn::ops::attention::{self, Input, KeyReader, KeyValues, PlainReader, R
 use dream_nn::ops::lora::{Dropout, Lora, mix};
 use dream_nn::ops::rope::Rope;
 use dream_nn::ops::{embedding, rms_norm, swiglu};
-use dream_nn::{Activations, LowRank, Matrix};
+use dream_nn::{Activations, Dtype, LowRank, Matrix};
 
 /// What runs through the decoder, and how.
 #[derive(Debug)]
@@ -224,7 +224,7 @@ impl Decoder {
     ) -> Input<'a> {
         Input {
             heads: self.heads(),
-            dtype: self.dtype,
+            dtype: Dtype::F32,
             layer: number,
             segments: &pass.batch.segments,
             prefix: pass.prefix.map(|prefix| &prefix.layers[number]),

@@ -26,8 +26,6 @@ use dream_nn::{Dtype, Frozen, Matrix, Start};
 pub struct Decoder {
     /// Sizes and switches.
     pub config: DecoderConfig,
-    /// What weights are kept in, and activations rounded to as they enter a product.
-    dtype: Dtype,
     /// `[vocab_size, hidden_size]`
     embed_tokens: Frozen,
     layers: Vec<Layer>,
@@ -110,7 +108,6 @@ impl Decoder {
             norm: vector("model.norm.weight".into())?,
             lm_head,
             inverse_frequencies: rope::inverse_frequencies(&config),
-            dtype,
             config,
         })
     }
