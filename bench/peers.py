@@ -82,6 +82,62 @@ print(json.dumps({"texts_per_second": len(texts) / seconds, "peak_rss_mib": reso
 """
 
 
+ONNX_EXPORT = """
+import sys, torch
+from transformers import AutoModel
+model = AutoModel.from_pretrained(sys.argv[1], gguf_file="model.gguf", dtype=torch.float32, attn_implementation="eager").eval()
+
+class Hidden(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids, attention_mask):
+        return self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+
+example = torch.ones(2, 8, dtype=torch.int64)
+axes = {name: {0: "batch", 1: "length"} for name in ("input_ids", "attention_mask", "hidden")}
+# The newer exporter (dynamo=True) gave a model whose states were off by 16.
+torch.onnx.export(Hidden(), (example, example), sys.argv[2], input_names=["input_ids", "attention_mask"], output_names=["hidden"],
+                  dynamic_axes=axes, dynamo=False)
+print("{}")
+"""
+
+# Texts padded on the right, in batches sorted by length, as sentence-transformers does.
+ENCODE_ONNX = """
+import json, os, resource, sys, time, numpy as np, onnxruntime
+from transformers import AutoTokenizer
+folder, data, batch, out = sys.argv[1:5]
+texts = json.load(open(data))
+tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
+tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+tokenizer.padding_side = "right"
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = os.cpu_count()
+session = onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+
+def encode(texts):
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    found = [None] * len(texts)
+    for first in range(0, len(order), int(batch)):
+        chosen = order[first:first + int(batch)]
+        fed = tokenizer([texts[i] for i in chosen], padding=True, truncation=True, max_length=512, return_tensors="np")
+        fed = {name: fed[name].astype("i8") for name in ("input_ids", "attention_mask")}
+        hidden = session.run(None, fed)[0]
+        for row, i in enumerate(chosen):
+            x = hidden[row, fed["attention_mask"][row].sum() - 1]
+            found[i] = x / np.linalg.norm(x)
+    return np.stack(found)
+
+encode(texts[:32])
+start = time.perf_counter()
+embeddings = encode(texts)
+seconds = time.perf_counter() - start
+np.save(out, embeddings)
+print(json.dumps({"texts_per_second": len(texts) / seconds, "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+"""
+
+
 def documents(data, n):
     """The first texts of a corpus, as this program reads them (a .zst corpus needs the zstd command)."""
     path = pathlib.Path(data)
@@ -116,30 +172,43 @@ def encode(args):
                              "--no-eos", "--dtype", args.dtype, "--repeats", "1", "--out", f"{folder}/ours.f32", "--json"])
             return run["texts_per_second"], run["peak_rss_mib"]
 
+        batch, out = str(args.batch), f"{folder}/theirs.npy"
+        if args.peer == "onnx":
+            last_json([sys.executable, "-c", ONNX_EXPORT, folder, f"{folder}/model.onnx"])
+            peer = [sys.executable, "-c", ENCODE_ONNX, folder, listed, batch, out]
+        else:
+            peer = [sys.executable, "-c", ENCODE_PEER, folder, listed, names[args.dtype], batch, out]
+
         def theirs():
-            run = last_json([sys.executable, "-c", ENCODE_PEER, folder, listed, names[args.dtype], str(args.batch),
-                             f"{folder}/theirs.npy"])
+            run = last_json(peer)
             return run["texts_per_second"], run["peak_rss_mib"]
 
         medians, mib = alternate(args.rounds, ours, theirs, "texts/s")
         distance = cosine_distance(f"{folder}/ours.f32", f"{folder}/theirs.npy")
-    print(json.dumps({"what": "encode", "dtype": args.dtype, "texts": len(texts), **medians, "peak_rss_mib": mib, "cosine_distance": distance,
+    print(json.dumps({"what": "encode", "against": args.peer, "dtype": args.dtype, "texts": len(texts), **medians, "peak_rss_mib": mib, "cosine_distance": distance,
                       "times_faster": round(medians["dream"] / medians["peer"], 2)}))
 
 
 SEARCH_PEER = """
-import json, resource, sys, time, faiss, numpy as np
-shards, dim, queries, k = sys.argv[1], *map(int, sys.argv[2:5])
-import pathlib
+import json, pathlib, resource, sys, time, faiss, numpy as np
+shards, ours, dim, k = *sys.argv[1:3], *map(int, sys.argv[3:5])
 index = faiss.IndexFlatIP(dim)
 for shard in sorted(pathlib.Path(shards).glob("*.f32")):
     index.add(np.fromfile(shard, dtype="<f4").reshape(-1, dim))
-q = np.random.default_rng(0).standard_normal((queries, dim)).astype("f4")
+q = np.fromfile(f"{ours}/queries.f32", dtype="<f4").reshape(-1, dim)
 index.search(q, k)
 times = []
 for _ in range(3):
-    start = time.perf_counter(); index.search(q, k); times.append(time.perf_counter() - start)
-print(json.dumps({"seconds": sorted(times)[1], "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+    start = time.perf_counter(); scores, found = index.search(q, k); times.append(time.perf_counter() - start)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+mine = np.fromfile(f"{ours}/found.u64", dtype="<u8").reshape(found.shape).astype("i8")
+# Scores are sums in another order: a document beyond the last place is as good if its score is within 1e-6.
+exact = np.stack([index.reconstruct_batch(row).astype("f8") @ x.astype("f8") for row, x in zip(mine, q)])
+apart = np.abs(np.sort(-exact, axis=1) - np.sort(-scores.astype("f8"), axis=1)).max()
+shared = np.mean([len(set(a) & set(b)) for a, b in zip(mine.tolist(), found.tolist())]) / k
+same_order = float((mine == found).mean())
+print(json.dumps({"seconds": sorted(times)[1], "peak_rss_mib": peak,
+                  "results": {"shared": float(shared), "same_place": same_order, "scores_apart": float(apart)}}))
 """
 
 
@@ -148,16 +217,19 @@ def search(args):
         sizes = ["--documents", str(args.documents), "--dim", "576", "--queries", "100", "--k", "100"]
         last_json([DREAM, "bench", "search", *sizes, "--index", f"{folder}/index", "--repeats", "1", "--json"])
 
+        results = {}
+
         def ours():
-            run = last_json([DREAM, "bench", "search", *sizes, "--index", f"{folder}/index", "--repeats", "3", "--json"])
+            run = last_json([DREAM, "bench", "search", *sizes, "--index", f"{folder}/index", "--out", folder, "--repeats", "3", "--json"])
             return run["seconds"], run["peak_rss_mib"]
 
         def theirs():
-            run = last_json([sys.executable, "-c", SEARCH_PEER, f"{folder}/index", "576", "100", "100"])
+            run = last_json([sys.executable, "-c", SEARCH_PEER, f"{folder}/index", folder, "576", "100"])
+            results.update(run["results"])
             return run["seconds"], run["peak_rss_mib"]
 
         medians, mib = alternate(args.rounds, ours, theirs, "s")
-    print(json.dumps({"what": "search", "documents": args.documents, **medians, "peak_rss_mib": mib,
+    print(json.dumps({"what": "search", "documents": args.documents, **medians, "peak_rss_mib": mib, "results": results,
                       "times_faster": round(medians["peer"] / medians["dream"], 2)}))
 
 
@@ -175,6 +247,8 @@ def main():
     what.choices["step"].add_argument("--mode", default="split", choices=["full", "split"])
     what.choices["step"].add_argument("--heads", default="8-0,14-3,15-6,17-3,17-4,18-6,18-7,20-3,20-6,21-2,21-8,22-7,23-2,23-7,23-8,2-4")
     what.choices["encode"].add_argument("--data", required=True)
+    # onnxruntime computes in f32 whatever --dtype this program has.
+    what.choices["encode"].add_argument("--peer", default="sentence-transformers", choices=["sentence-transformers", "onnx"])
     what.choices["encode"].add_argument("--texts", type=int, default=2000)
     what.choices["encode"].add_argument("--batch", type=int, default=32)
     what.choices["search"].add_argument("--documents", type=int, default=100_000)

@@ -6,7 +6,7 @@ use crate::errors::usage;
 use crate::output::{print_json, print_lines};
 use crate::progress::{Progress, Unit};
 use anyhow::{Context as _, Result};
-use dream::index::{Encoder, Index, IndexWriter};
+use dream::index::{Encoder, Index, IndexWriter, Scored};
 use dream::retriever::{Pooling, Standardize};
 use dream_nn::ops::elementwise::l2_normalise;
 use dream_nn::ops::lora::mix;
@@ -14,7 +14,7 @@ use dream_nn::{Matrix, Storage};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::hint::black_box;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLE: &str = "Examples:
   dream bench search --documents 1000000 --dim 576 --queries 100 --k 100
@@ -45,6 +45,10 @@ pub struct Args {
     /// Folder for the index, kept; else a temporary one
     #[arg(long, value_name = "DIR")]
     index: Option<PathBuf>,
+    /// Write to this folder the queries (queries.f32, [queries, dim]) and the positions of what was found
+    /// (found.u64, [queries, k]; with fewer documents than k, all of them), little-endian
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +86,9 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         black_box(index.search(&queries, args.k)?);
         Ok(())
     })?;
+    if let Some(out) = &args.out {
+        write_found(out, &queries, &index.search(&queries, args.k)?)?;
+    }
     let seconds = median(&seconds);
     let (documents, dim) = (index.ids.len(), index.manifest.dim);
     let timed = Timed {
@@ -112,7 +119,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     )])
 }
 
-fn write(args: &Args, folder: &std::path::Path, app: &App) -> Result<()> {
+fn write(args: &Args, folder: &Path, app: &App) -> Result<()> {
     const BLOCK: usize = 10_000;
     let mut writer = IndexWriter::create(folder, args.index_dtype, args.dim, 100_000, true)?;
     let mut progress = Progress::new("writing vectors", Unit::Of("vectors"), app);
@@ -138,6 +145,17 @@ fn write(args: &Args, folder: &std::path::Path, app: &App) -> Result<()> {
         normalized: true,
     })?;
     Ok(())
+}
+
+/// For another program to search the same and to compare.
+fn write_found(folder: &Path, queries: &Matrix, found: &[Vec<Scored>]) -> Result<()> {
+    let numbers = queries.data().iter().flat_map(|x| x.to_le_bytes());
+    let hits = found.iter().flatten();
+    let positions = hits.flat_map(|(position, _)| (*position as u64).to_le_bytes());
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(folder.join("queries.f32"), numbers.collect::<Vec<u8>>()))
+        .and_then(|()| std::fs::write(folder.join("found.u64"), positions.collect::<Vec<u8>>()))
+        .with_context(|| format!("cannot write to {}", folder.display()))
 }
 
 /// Unit vectors that depend on their numbers alone, `[n, dim]`.
