@@ -83,7 +83,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         Ok(())
     })?;
     let seconds = median(&seconds);
-    let (documents, dim) = (index.ids.len(), index.manifest.dim);
+    let (documents, dim) = (index.len(), index.manifest.dim);
     let timed = Timed {
         documents,
         dim,
