@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn every_document_belongs_to_exactly_one_part() {
-        for all in [0, 1, 9, 10, 11, 95, 100, 1003] {
+        for all in [0usize, 1, 9, 10, 11, 95, 100, 1003] {
             for count in 1..7 {
                 let parts: Vec<_> = (0..count).map(|i| PartOf::new(i, count).unwrap()).collect();
                 for shard in 0..all.div_ceil(10) {
