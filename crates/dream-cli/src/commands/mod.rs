@@ -6,6 +6,7 @@ mod encode;
 mod eval;
 mod explain;
 mod heads;
+mod index;
 mod models;
 mod quickstart;
 mod search;
@@ -20,6 +21,7 @@ pub enum Command {
     Quickstart(quickstart::Args),
     Embed(embed::Args),
     Encode(encode::Args),
+    Index(index::Args),
     Search(search::Args),
     Eval(eval::Args),
     Heads(heads::Args),
@@ -36,6 +38,7 @@ impl Command {
             Self::Quickstart(args) => quickstart::run(args, app),
             Self::Embed(args) => embed::run(args, app),
             Self::Encode(args) => encode::run(args, app),
+            Self::Index(args) => index::run(args, app),
             Self::Search(args) => search::run(args, app),
             Self::Eval(args) => eval::run(args, app),
             Self::Heads(args) => heads::run(args, app),

@@ -97,8 +97,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         .check_queries(&encoder, &args.index)?;
     let queries = queries(args)?;
     if args.run.is_some() {
-        let documents = index.ids.iter().map(String::as_str);
-        Run::check_ids(queries.iter().map(|q| q.id.as_str()).chain(documents))?;
+        Run::check_ids(queries.iter().map(|q| q.id.as_str()).chain(index.ids()))?;
     }
     let mut embedded = Vec::with_capacity(queries.len() * retriever.dim());
     for chunk in queries.chunks(CHUNK_TEXTS) {
@@ -108,7 +107,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     let embedded = Matrix::from_vec(queries.len(), retriever.dim(), embedded);
     let results = index.search(&embedded, args.k)?;
     let ids = queries.iter().map(|query| query.id.as_str());
-    let found = to_run(ids, results, |document| &index.ids[document])?;
+    let found = to_run(ids, results, |document| index.id(document))?;
     if let Some(path) = &args.run {
         found.write(path, "dream")?;
         let (n_queries, path) = (found.len(), path.display());

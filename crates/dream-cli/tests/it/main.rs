@@ -8,5 +8,6 @@ mod explain;
 mod heads;
 mod index;
 mod program;
+mod restart;
 mod training;
 mod usage;

@@ -90,7 +90,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         write_found(out, &queries, &index.search(&queries, args.k)?)?;
     }
     let seconds = median(&seconds);
-    let (documents, dim) = (index.ids.len(), index.manifest.dim);
+    let (documents, dim) = (index.len(), index.manifest.dim);
     let timed = Timed {
         documents,
         dim,
