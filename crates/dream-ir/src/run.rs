@@ -21,10 +21,21 @@ pub struct Hit {
     pub score: f32,
 }
 
+/// In which number type scores are compared when documents are ordered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ScoreWidth {
+    /// As f32: scores that differ only beyond it are ties. trec_eval up to 9.0.7, pytrec_eval.
+    #[default]
+    F32,
+    /// As f64: trec_eval from 9.0.8 on.
+    F64,
+}
+
 /// Ranked documents by query, best first, no document twice in a query.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Run {
     queries: BTreeMap<String, Vec<Hit>>,
+    score_width: ScoreWidth,
 }
 
 impl Run {
@@ -64,6 +75,11 @@ impl Run {
             .map(|(id, hits)| (id.as_str(), hits.as_slice()))
     }
 
+    /// Number type in which scores were compared.
+    pub fn score_width(&self) -> ScoreWidth {
+        self.score_width
+    }
+
     /// Number of queries.
     pub fn len(&self) -> usize {
         self.queries.len()
@@ -100,7 +116,10 @@ impl Run {
         for hits in queries.values_mut() {
             hits.sort_unstable_by(trec_eval_order);
         }
-        Ok(Self { queries })
+        Ok(Self {
+            queries,
+            score_width: ScoreWidth::F32,
+        })
     }
 
     /// Refuses ids that the TREC form cannot hold: for before long work.
