@@ -4,6 +4,9 @@
 //! second set-up; `DREAM_CACHE` is ours.
 
 pub mod launch;
+mod stores;
+
+pub use stores::Stores;
 
 use launch::{Rank, rank};
 use std::ffi::OsString;
@@ -40,6 +43,8 @@ pub struct Env {
     pub no_color: bool,
     /// `CLICOLOR_FORCE` asks for colour even where the output is no terminal.
     pub force_color: bool,
+    /// Addresses of vector stores, and what lets us in.
+    pub stores: Stores,
 }
 
 impl Env {
@@ -90,6 +95,7 @@ impl Env {
             log_filter: text("RUST_LOG"),
             no_color: raw("NO_COLOR").is_some() || text("TERM").as_deref() == Some("dumb"),
             force_color: text("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
+            stores: Stores::from_lookup(text),
         }
     }
 

@@ -22,6 +22,7 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
 pub fn exit_code(error: &anyhow::Error) -> i32 {
     let stopped = |cause: &(dyn std::error::Error + 'static)| {
         matches!(cause.downcast_ref(), Some(dream::Error::Stopped))
+            || matches!(cause.downcast_ref(), Some(dream_stores::Error::Stopped))
     };
     if error.chain().any(stopped) {
         return crate::interrupt::EXIT_CODE;
@@ -41,6 +42,7 @@ pub fn exit_code(error: &anyhow::Error) -> i32 {
         cause.is::<UsageError>()
             || cause.downcast_ref().is_some_and(of_data)
             || cause.downcast_ref().is_some_and(of_weights)
+            || cause.downcast_ref().is_some_and(of_stores)
             || cause.downcast_ref().is_some_and(is_absent)
     });
     if input_is_at_fault { 2 } else { 1 }
@@ -71,6 +73,15 @@ fn of_weights(error: &dream_nn::Error) -> bool {
             is_absent(source)
         }
         _ => true,
+    }
+}
+
+/// A server that refuses or stays away is a failure; what it was asked for wrongly is not.
+fn of_stores(error: &dream_stores::Error) -> bool {
+    match error {
+        dream_stores::Error::Io { source, .. } => is_absent(source),
+        dream_stores::Error::Invalid(_) => true,
+        _ => false,
     }
 }
 

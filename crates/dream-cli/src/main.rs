@@ -12,6 +12,7 @@ mod logging;
 mod models;
 mod output;
 mod progress;
+mod stores;
 mod training;
 
 use anyhow::Context as _;

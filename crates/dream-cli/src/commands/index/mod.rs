@@ -2,6 +2,7 @@
 
 mod info;
 mod merge;
+mod push;
 mod verify;
 
 use crate::cli::App;
@@ -9,7 +10,7 @@ use crate::interrupt;
 use crate::progress::{Progress, Unit};
 use anyhow::{Context as _, Result};
 
-/// Merge, verify and describe folders of embeddings.
+/// Merge, push, verify and describe folders of embeddings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  dream index merge --out index parts")]
 pub struct Args {
@@ -20,6 +21,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Merge(merge::Args),
+    Push(push::Args),
     Verify(verify::Args),
     Info(info::Args),
 }
@@ -28,6 +30,7 @@ enum What {
 pub fn run(args: &Args, app: &App) -> Result<()> {
     match &args.what {
         What::Merge(args) => merge::run(args, app),
+        What::Push(args) => push::run(args, app),
         What::Verify(args) => verify::run(args, app),
         What::Info(args) => info::run(args, app),
     }

@@ -1,5 +1,7 @@
 //! `dream search`: queries in, the best documents of an index out.
 
+mod via;
+
 use super::encode::corpus_file;
 use crate::cli::App;
 use crate::errors::usage;
@@ -24,7 +26,8 @@ const SHOWN_CHARACTERS: usize = 160;
 
 const EXAMPLE: &str = "Examples:
   dream search --model smollm2-135m-instruct --index scifact.index --query 'Does zinc help?'
-  dream search --model smollm2-135m-instruct --index scifact.index --queries queries.jsonl --k 1000 --run run.trec";
+  dream search --model smollm2-135m-instruct --index scifact.index --queries queries.jsonl --k 1000 --run run.trec
+  dream search --model smollm2-135m-instruct --via pgvector --collection scifact --query 'Does zinc help?'";
 
 /// Find the best documents of an index for queries.
 ///
@@ -38,8 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "PATH|NAME")]
     model: String,
     /// Folder that `dream encode` wrote
-    #[arg(long, value_name = "DIR")]
-    index: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "via")]
+    index: Option<PathBuf>,
     /// Compare every file of the index with its digest first
     #[arg(long)]
     verify: bool,
@@ -58,6 +61,8 @@ pub struct Args {
     /// Write a TREC run to this file instead of printing what was found
     #[arg(long, value_name = "FILE")]
     run: Option<PathBuf>,
+    #[command(flatten)]
+    via: via::ViaArgs,
     #[command(flatten)]
     retriever: RetrieverArgs,
 }
@@ -85,18 +90,17 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     if let Some(path) = &args.run {
         check_place(path)?;
     }
-    let index = Index::open(&args.index)?;
-    if args.verify {
+    let index = args.index.as_deref().map(Index::open).transpose()?;
+    if let (true, Some(index)) = (args.verify, &index) {
         index.verify()?;
     }
     let retriever = load_retriever(&args.model, &args.retriever, app)?;
-    let encoder = Encoder::of(&retriever, &args.model);
-    index
-        .manifest
-        .encoder
-        .check_queries(&encoder, &args.index)?;
+    if let (Some(index), Some(folder)) = (&index, &args.index) {
+        let encoder = Encoder::of(&retriever, &args.model);
+        index.manifest.encoder.check_queries(&encoder, folder)?;
+    }
     let queries = queries(args)?;
-    if args.run.is_some() {
+    if let (true, Some(index)) = (args.run.is_some(), &index) {
         Run::check_ids(queries.iter().map(|q| q.id.as_str()).chain(index.ids()))?;
     }
     let mut embedded = Vec::with_capacity(queries.len() * retriever.dim());
@@ -105,9 +109,16 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         embedded.extend(encode(&retriever, Role::Query, &texts)?.into_vec());
     }
     let embedded = Matrix::from_vec(queries.len(), retriever.dim(), embedded);
-    let results = index.search(&embedded, args.k)?;
-    let ids = queries.iter().map(|query| query.id.as_str());
-    let found = to_run(ids, results, |document| index.id(document))?;
+    let (found, mut documents) = match (&args.via.via, &index) {
+        (Some(place), _) => via::search(place, &args.via, &queries, &embedded, args.k, app)?,
+        (None, Some(index)) => {
+            let results = index.search(&embedded, args.k)?;
+            let ids = queries.iter().map(|query| query.id.as_str());
+            let found = to_run(ids, results, |document| index.id(document))?;
+            (found, HashMap::new())
+        }
+        (None, None) => return Err(usage("--index or --via says where to search")),
+    };
     if let Some(path) = &args.run {
         found.write(path, "dream")?;
         let (n_queries, path) = (found.len(), path.display());
@@ -117,10 +128,9 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
             print_lines([format!("{path}: {n_queries} queries")])
         };
     }
-    let documents = match &args.corpus {
-        Some(corpus) => found_documents(&corpus_file(corpus), &found)?,
-        None => HashMap::new(),
-    };
+    if let Some(corpus) = &args.corpus {
+        documents = found_documents(&corpus_file(corpus), &found)?;
+    }
     let mut output = Output::stdout();
     for query in &queries {
         print(&mut output, &in_rank_order(query, &found, &documents), app)?;
