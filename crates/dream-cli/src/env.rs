@@ -3,6 +3,9 @@
 //! The `HF_*` names and their precedence are those of `huggingface_hub`, so that a machine set up for it needs no
 //! second set-up; `DREAM_CACHE` is ours.
 
+pub mod launch;
+
+use launch::{Rank, rank};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,6 +32,8 @@ pub struct Env {
     pub ca_bundle: Option<PathBuf>,
     /// `HF_HUB_DISABLE_PROGRESS_BARS`.
     pub hide_progress: bool,
+    /// Which process of how many this is, if a launcher said so, or what is wrong with what it said.
+    pub rank: Result<Option<Rank>, String>,
     /// `RUST_LOG`.
     pub log_filter: Option<String>,
     /// `NO_COLOR` is set, or the terminal is `dumb`.
@@ -81,6 +86,7 @@ impl Env {
                 .filter_map(path)
                 .find(|p| p.is_file()),
             hide_progress: is_true("HF_HUB_DISABLE_PROGRESS_BARS"),
+            rank: rank(&lookup),
             log_filter: text("RUST_LOG"),
             no_color: raw("NO_COLOR").is_some() || text("TERM").as_deref() == Some("dumb"),
             force_color: text("CLICOLOR_FORCE").is_some_and(|value| value != "0"),

@@ -1,8 +1,12 @@
-//! Reading with a cap, and writing so that a crash leaves the old file or the new one, never half.
+//! Reading with a cap, writing so that a crash leaves the old file or the new one, never half, and locks.
 
 use crate::{Error, Result};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
+
+/// Ending of files in the making; their names begin with a dot and that of the file to be.
+pub(crate) const TEMPORARY: &str = ".tmp";
 
 /// Reads a whole file, refusing more than `max_bytes` before and while reading.
 pub fn read_capped(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
@@ -29,11 +33,50 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         .unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let io = |e| Error::io(path, e);
-    let mut file = with_usual_permissions().tempfile_in(folder).map_err(io)?;
+    let prefix = temporary_prefix(&path.file_name().unwrap_or_default().to_string_lossy());
+    let mut builder = with_usual_permissions();
+    let builder = builder.prefix(&prefix).suffix(TEMPORARY);
+    let mut file = builder.tempfile_in(folder).map_err(io)?;
     file.write_all(bytes).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|e| io(e.error))?;
+    sync_folder(folder)
+}
+
+/// How names of files in the making of `name` begin.
+pub(crate) fn temporary_prefix(name: &str) -> String {
+    format!(".{name}.")
+}
+
+/// Makes names that were given in a folder outlive a loss of power.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    // Elsewhere folders cannot be opened, and names are the file system's own care.
+    if cfg!(unix) {
+        let file = File::open(folder).map_err(|e| Error::io(folder, e))?;
+        match file.sync_all() {
+            // Some network file systems cannot.
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => {}
+            synced => synced.map_err(|e| Error::io(folder, e))?,
+        }
+    }
     Ok(())
+}
+
+/// Locks a file, which is made if it is not there, until what is given goes away, at the latest when the
+/// process ends; nothing if another process has it.
+pub fn lock(path: &Path) -> Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(|e| Error::io(path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        // A file system without locks is no reason not to work.
+        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
+            Ok(Some(file))
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io(path, e)),
+    }
 }
 
 /// Temporary files are private by default; artefacts are as readable as the user's other files.

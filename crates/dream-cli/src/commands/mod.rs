@@ -7,6 +7,7 @@ mod eval;
 mod explain;
 mod fuse;
 mod heads;
+mod index;
 mod models;
 mod quickstart;
 mod search;
@@ -21,6 +22,7 @@ pub enum Command {
     Quickstart(quickstart::Args),
     Embed(embed::Args),
     Encode(encode::Args),
+    Index(index::Args),
     Search(search::Args),
     Eval(eval::Args),
     Fuse(fuse::Args),
@@ -38,6 +40,7 @@ impl Command {
             Self::Quickstart(args) => quickstart::run(args, app),
             Self::Embed(args) => embed::run(args, app),
             Self::Encode(args) => encode::run(args, app),
+            Self::Index(args) => index::run(args, app),
             Self::Search(args) => search::run(args, app),
             Self::Eval(args) => eval::run(args, app),
             Self::Fuse(args) => fuse::run(args, app),

@@ -21,7 +21,7 @@ pub use safetensors::Safetensors;
 pub use safetensors_write::{NamedTensor, write_safetensors};
 
 /// A file, mapped and not copied.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MappedFile(Option<Mmap>);
 
 impl MappedFile {

@@ -1,9 +1,14 @@
-//! `manifest.json` of an embedding folder: what made the embeddings, how many there are, and the
-//! BLAKE3 digest of every file beside it.
+//! `manifest.json` of an embedding folder: what made the embeddings, of which documents, how many there
+//! are, and the BLAKE3 digest of every file beside it.
+//!
+//! Files are named by their position and addressed by their digests: `digest` is the address of the whole,
+//! the BLAKE3 of what `LC_ALL=C b3sum shard-*` prints in the folder ([`Manifest::content_digest`]).
 
+use super::data::Data;
+use super::encoder::Encoder;
+use super::part::PartOf;
+use super::recipe::{Encoding, Recipe};
 use crate::files::{read_capped, write_json};
-use crate::model::lora::LoraAdapter;
-use crate::retriever::{Pooling, Retriever, Standardize, Standardizer};
 use crate::{Error, Result};
 use dream_nn::Storage;
 use serde::{Deserialize, Serialize};
@@ -17,8 +22,8 @@ pub(super) const IDS: &str = "ids";
 pub(super) const SCALES: &str = "scales";
 /// What this program writes and reads. A program that knows `f32` alone refuses the others by their `dtype`.
 pub const FORMAT_VERSION: u32 = 1;
-/// Longest manifest read: room for 200,000 shards.
-const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+/// Longest manifest read: room for 100,000 shards.
+pub(super) const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +39,15 @@ pub struct Manifest {
     pub dtype: Storage,
     /// Documents in all shards.
     pub count: usize,
+    /// What else decided the bits, where a retriever made them.
+    #[serde(flatten)]
+    pub encoding: Option<Encoding>,
+    /// The documents that were encoded, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
+    /// [`Manifest::content_digest`]; absent in indexes of before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// The shards, in the order of the corpus.
     pub shards: Vec<Shard>,
     /// Version of the program that wrote it.
@@ -56,109 +70,9 @@ pub struct Shard {
     pub ids_bytes: u64,
     /// BLAKE3 of the ids.
     pub ids_blake3: String,
-}
-
-/// What turned documents into embeddings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Encoder {
-    /// The model as it was named.
-    pub model: String,
-    /// Digest of its weights.
-    pub weights_digest: String,
-    /// Digest of adapter and standardising layer, if there are any.
-    pub adapter_digest: Option<String>,
-    /// How token states became one vector.
-    pub pooling: Pooling,
-    /// Whether the first token was left out of the mean.
-    pub skip_first_token: bool,
-    /// Whether an end-of-text token was appended.
-    pub append_eos: bool,
-    /// The standardising layer's kind.
-    pub standardize: Standardize,
-    /// Put before every document.
-    pub prompt: String,
-    /// Tokens a document, at most.
-    pub max_len: usize,
-    /// Whether embeddings have length 1: always.
-    pub normalized: bool,
-}
-
-impl Encoder {
-    /// The retriever as it would encode documents; `model` is what to call its base.
-    pub fn of(retriever: &Retriever, model: impl Into<String>) -> Self {
-        let config = &retriever.config;
-        Self {
-            model: model.into(),
-            weights_digest: retriever.model.digest.clone(),
-            adapter_digest: digest(retriever.adapter.as_ref(), retriever.standardizer.as_ref()),
-            pooling: config.pooling,
-            skip_first_token: config.skip_first_token,
-            append_eos: config.append_eos,
-            standardize: config.standardize,
-            prompt: config.document_prompt.clone(),
-            max_len: config.max_document_tokens,
-            normalized: true,
-        }
-    }
-
-    /// Refuses a retriever whose queries would live in another space. The document's prompt and
-    /// length, which queries do not share, and the model's name may differ.
-    pub fn check_queries(&self, queries: &Self, index: &Path) -> Result<()> {
-        let json = |encoder: &Self| {
-            serde_json::to_value(encoder).expect("a struct of plain fields is JSON. This is a bug.")
-        };
-        let (ours, theirs) = (json(self), json(queries));
-        for key in [
-            "weights_digest",
-            "adapter_digest",
-            "pooling",
-            "skip_first_token",
-            "append_eos",
-            "standardize",
-            "normalized",
-        ] {
-            if ours[key] != theirs[key] {
-                return Err(Error::Invalid(format!(
-                    "{} was made with {key} {}, the queries' retriever has {}; search with the model ({}), adapter \
-                     and options that encoded it, or encode the corpus again",
-                    index.display(),
-                    ours[key],
-                    theirs[key],
-                    self.model,
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Digest of everything training made, independent of the files it lies in.
-fn digest(adapter: Option<&LoraAdapter>, standardizer: Option<&Standardizer>) -> Option<String> {
-    if adapter.is_none() && standardizer.is_none() {
-        return None;
-    }
-    let mut hasher = blake3::Hasher::new();
-    if let Some(adapter) = adapter {
-        hasher.update(&adapter.config.scale().to_le_bytes());
-        for (name, matrix) in adapter.names().iter().zip(adapter.parameters()) {
-            hasher.update(name.as_bytes());
-            update(&mut hasher, matrix.data());
-        }
-    }
-    if let Some(standardizer) = standardizer {
-        for (name, vector) in Standardizer::NAMES.iter().zip(standardizer.parts()) {
-            hasher.update(name.as_bytes());
-            update(&mut hasher, vector);
-        }
-    }
-    Some(hasher.finalize().to_hex().to_string())
-}
-
-fn update(hasher: &mut blake3::Hasher, values: &[f32]) {
-    hasher.update(&(values.len() as u64).to_le_bytes());
-    for value in values {
-        hasher.update(&value.to_le_bytes());
-    }
+    /// [`Data::blake3`] of its documents, where a retriever encoded them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_blake3: Option<String>,
 }
 
 /// Name of a shard by its number.
@@ -166,7 +80,62 @@ pub fn shard_name(number: usize) -> String {
     format!("shard-{number:05}")
 }
 
+/// Number of a shard by its name.
+pub(super) fn shard_number(name: &str) -> Option<usize> {
+    let number = name.strip_prefix("shard-")?.parse().ok()?;
+    (shard_name(number) == name).then_some(number)
+}
+
+impl Shard {
+    /// Names of its files with their digests, in order of the names.
+    pub fn files(&self, dtype: Storage) -> impl Iterator<Item = (String, &str)> {
+        let dtype = dtype.to_string();
+        let mut files = vec![
+            (dtype.as_str(), self.embeddings_blake3.as_str()),
+            (IDS, self.ids_blake3.as_str()),
+        ];
+        files.extend(self.scales_blake3.as_deref().map(|digest| (SCALES, digest)));
+        files.sort_unstable();
+        let named = |(ending, digest)| (format!("{}.{ending}", self.name), digest);
+        files.into_iter().map(named).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Refuses scales where the number type has none, and none where it has.
+    pub(super) fn check(&self, dtype: Storage) -> Result<(), String> {
+        if self.scales_blake3.is_some() == dtype.has_scales() {
+            return Ok(());
+        }
+        let needs = if dtype.has_scales() {
+            "needs"
+        } else {
+            "has no"
+        };
+        let name = &self.name;
+        Err(format!(
+            "{name}: an index of dtype {dtype} {needs} scales_blake3"
+        ))
+    }
+}
+
 impl Manifest {
+    /// The manifest of an index that a retriever encoded.
+    pub(super) fn of_parts(recipe: &Recipe, data: &Data, shards: Vec<Shard>) -> Self {
+        let mut manifest = Self {
+            format_version: FORMAT_VERSION,
+            encoder: recipe.encoder.clone(),
+            dim: recipe.dim,
+            dtype: recipe.dtype,
+            count: shards.iter().map(|shard| shard.count).sum(),
+            encoding: Some(recipe.encoding.clone()),
+            data: Some(data.clone()),
+            digest: None,
+            shards,
+            version: recipe.version.clone(),
+        };
+        manifest.digest = Some(manifest.content_digest());
+        manifest
+    }
+
     /// Reads and checks the manifest of a folder.
     ///
     /// # Errors
@@ -177,6 +146,10 @@ impl Manifest {
             path: path.clone(),
             what,
         };
+        if !path.exists() && PartOf::any_in(folder)?.is_some() {
+            let what = "holds parts of an index, which must be merged before they are searched";
+            return Err(Error::Invalid(format!("{} {what}", folder.display())));
+        }
         let bytes = read_capped(&path, MAX_MANIFEST_BYTES)?;
         let manifest: Self =
             serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
@@ -189,13 +162,25 @@ impl Manifest {
         write_json(&folder.join(MANIFEST), self)
     }
 
+    /// What made it, if a retriever did and the program already wrote that down.
+    pub fn recipe(&self) -> Option<Recipe> {
+        Some(Recipe {
+            encoder: self.encoder.clone(),
+            dim: self.dim,
+            dtype: self.dtype,
+            encoding: self.encoding.clone()?,
+            version: self.version.clone(),
+        })
+    }
+
+    /// Address of what the index holds: BLAKE3 over a line `DIGEST  NAME` for each file of each shard, in the
+    /// order of the names' bytes. In the folder, `LC_ALL=C b3sum shard-* | b3sum` gives the same.
+    pub fn content_digest(&self) -> String {
+        content_digest(&self.shards, self.dtype)
+    }
+
     fn check(&self) -> Result<(), String> {
-        if self.format_version != FORMAT_VERSION {
-            return Err(format!(
-                "format_version must be {FORMAT_VERSION}, not {}",
-                self.format_version
-            ));
-        }
+        check_version(self.format_version)?;
         if self.dim == 0 || self.count == 0 {
             let (dim, count) = (self.dim, self.count);
             return Err(format!(
@@ -212,17 +197,7 @@ impl Manifest {
                     shard.name
                 ));
             }
-            if shard.scales_blake3.is_some() != self.dtype.has_scales() {
-                let dtype = self.dtype;
-                let needs = if dtype.has_scales() {
-                    "needs"
-                } else {
-                    "has no"
-                };
-                return Err(format!(
-                    "{wanted}: an index of dtype {dtype} {needs} scales_blake3"
-                ));
-            }
+            shard.check(self.dtype)?;
             count = count.saturating_add(shard.count);
         }
         if count != self.count {
@@ -231,6 +206,39 @@ impl Manifest {
                 self.count
             ));
         }
-        Ok(())
+        if let Some(data) = self.data.as_ref().filter(|data| data.documents != count) {
+            let documents = data.documents;
+            return Err(format!(
+                "{documents} documents of data were encoded, but its shards hold {count}"
+            ));
+        }
+        let found = self.content_digest();
+        match &self.digest {
+            Some(wanted) if *wanted != found => Err(format!(
+                "digest is {wanted}, but the digests of its shards make {found}"
+            )),
+            _ => Ok(()),
+        }
     }
+}
+
+/// Refuses what another program wrote.
+pub(super) fn check_version(found: u32) -> Result<(), String> {
+    if found == FORMAT_VERSION {
+        return Ok(());
+    }
+    Err(format!(
+        "format_version must be {FORMAT_VERSION}, not {found}"
+    ))
+}
+
+/// See [`Manifest::content_digest`].
+pub(super) fn content_digest(shards: &[Shard], dtype: Storage) -> String {
+    let mut files: Vec<_> = shards.iter().flat_map(|shard| shard.files(dtype)).collect();
+    files.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    for (name, digest) in files {
+        hasher.update(format!("{digest}  {name}\n").as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }

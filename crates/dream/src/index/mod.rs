@@ -9,16 +9,37 @@
 //! the integers are multiplied. It stands beside the integers and not before each row, so that it is read
 //! and checked when the index is opened, without reading the embeddings, and so that both files stay plain
 //! arrays to every other program.
+//!
+//! A retriever's embeddings are written by [`Build`], which goes on where a process was killed and can make a part of
+//! an index ([`PartOf`]) for [`merge()`] to put together; others by [`IndexWriter`].
 
 mod best;
+mod build;
+mod data;
+mod encoder;
+mod hashed_file;
+mod ids;
 pub mod kinds;
 pub mod manifest;
+mod merge;
+mod part;
+mod part_lock;
 mod reader;
+mod recipe;
 mod search;
+mod shard_writer;
+mod verify;
 mod writer;
 
-pub use manifest::{Encoder, Manifest};
+pub use build::{Build, Built};
+pub use data::{Data, DataHasher};
+pub use encoder::Encoder;
+pub use hashed_file::Watch;
+pub use manifest::Manifest;
+pub use merge::merge;
+pub use part::{Part, PartOf};
 pub use reader::Index;
+pub use recipe::{Encoding, Recipe, Sizes};
 pub use search::{Scored, TopK};
 pub use writer::IndexWriter;
 

@@ -1,98 +1,94 @@
-//! Reading an embedding folder: sizes are checked when it is opened, digests when asked for, and
-//! embeddings are mapped, so searching needs memory for scores only.
+//! Reading an embedding folder: sizes, scales and ids are checked when it is opened, digests when asked for.
+//!
+//! Every file is mapped, so what a search reads is the system's to keep or to drop; an open index owns an
+//! eighth of a byte a document ([`super::ids`]) and searching needs memory for scores only.
 
+use super::ids::Ids;
 use super::manifest::{IDS, MANIFEST, Manifest, SCALES, Shard};
 use super::search::{Scored, TopK};
-use super::writer::MAX_ID_BYTES;
-use crate::files::read_capped;
 use crate::{Error, Result};
 use dream_nn::weights::MappedFile;
-use dream_nn::{Matrix, Rows};
-use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
+use dream_nn::{Matrix, Rows, Storage};
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
-
-/// Bytes of a file that are hashed together.
-const HASH_BYTES: usize = 1 << 20;
 
 /// An opened index.
 #[derive(Debug)]
 pub struct Index {
     /// What made it and what it holds.
     pub manifest: Manifest,
-    /// Ids of the documents, by position.
-    pub ids: Vec<String>,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     shards: Vec<OpenShard>,
 }
 
 #[derive(Debug)]
 struct OpenShard {
+    /// Position of its first document.
+    first: usize,
     embeddings: MappedFile,
-    /// One for each document, or none.
-    scales: Vec<f32>,
+    /// One `f32` for each document, or none.
+    scales: MappedFile,
+    ids: Ids,
 }
 
 impl Index {
-    /// Opens a folder that [`super::IndexWriter`] wrote.
+    /// Opens a folder that [`super::IndexWriter`], [`super::Build`] or [`super::merge()`] wrote.
     ///
     /// # Errors
     /// A file is missing, or larger or smaller than the manifest says; a scale is not a number of at
-    /// least 0; an id is empty or there twice.
+    /// least 0; a line of ids is empty or too long. That an id is there once only is for [`Self::verify`] to find.
     pub fn open(folder: &Path) -> Result<Self> {
-        let mut index = Self {
-            manifest: Manifest::read(folder)?,
-            ids: Vec::new(),
+        let manifest = Manifest::read(folder)?;
+        let open = |shard: &Shard| OpenShard::open(folder, &manifest, shard);
+        let mut shards: Vec<OpenShard> = manifest
+            .shards
+            .par_iter()
+            .map(open)
+            .collect::<Result<_>>()?;
+        let mut first = 0;
+        for (shard, described) in shards.iter_mut().zip(&manifest.shards) {
+            shard.first = first;
+            first += described.count;
+        }
+        Ok(Self {
+            manifest,
             folder: folder.into(),
-            shards: Vec::new(),
-        };
-        for shard in &index.manifest.shards {
-            let embeddings = index.map_embeddings(shard)?;
-            let scales = index.read_scales(shard)?;
-            index.shards.push(OpenShard { embeddings, scales });
-            let path = index.file(shard, IDS);
-            check_size(&path, shard.ids_bytes)?;
-            index.ids.extend(read_ids(&path, shard)?);
-        }
-        let mut seen = HashSet::with_capacity(index.ids.len());
-        if let Some(twice) = index.ids.iter().find(|id| !seen.insert(id.as_str())) {
-            return Err(Error::Malformed {
-                path: folder.into(),
-                what: format!("holds document {twice:?} twice"),
-            });
-        }
-        Ok(index)
+            shards,
+        })
     }
 
-    /// Reads every file and compares its digest with the manifest's.
-    ///
-    /// # Errors
-    /// A file differs from what was written.
-    pub fn verify(&self) -> Result<()> {
-        let dtype = self.manifest.dtype.to_string();
-        for shard in &self.manifest.shards {
-            for (ending, wanted) in [
-                (dtype.as_str(), Some(&shard.embeddings_blake3)),
-                (SCALES, shard.scales_blake3.as_ref()),
-                (IDS, Some(&shard.ids_blake3)),
-            ] {
-                let Some(wanted) = wanted else { continue };
-                let path = self.file(shard, ending);
-                let found = hash(&path)?;
-                if found != *wanted {
-                    return Err(Error::Malformed {
-                        path,
-                        what: format!("its BLAKE3 digest should be {wanted}, but is {found}"),
-                    });
-                }
-            }
-        }
-        Ok(())
+    /// Number of documents.
+    pub fn len(&self) -> usize {
+        self.manifest.count
     }
 
-    /// The best `k` documents of each query, `queries [queries, dim]`; positions count as in
-    /// [`Self::ids`]. Exact for what is stored: queries are not rounded.
+    /// Whether there is no document: never, an index holds one at least.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Id of the document at a position below [`Self::len`].
+    pub fn id(&self, position: usize) -> &str {
+        // An empty shard begins where the next one does: the last that begins there holds the document.
+        let after = self.shards.partition_point(|shard| shard.first <= position);
+        let shard = &self.shards[after - 1];
+        shard.ids.get(position - shard.first)
+    }
+
+    /// Ids of all documents, by position.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.shards.iter().flat_map(|shard| shard.ids.iter())
+    }
+
+    /// Embeddings of all documents, a shard at a time, `[documents, dim]` each; positions go on from one to the next.
+    pub fn rows(&self) -> impl Iterator<Item = Rows<'_>> {
+        let (dtype, dim) = (self.manifest.dtype, self.manifest.dim);
+        let shards = self.shards.iter();
+        shards.map(move |shard| Rows::stored(dtype, shard.embeddings.bytes(), shard.scales(), dim))
+    }
+
+    /// The best `k` documents of each query, `queries [queries, dim]`, by position. Exact for what is
+    /// stored: queries are not rounded.
     ///
     /// # Errors
     /// Queries of another size, `k` 0.
@@ -110,78 +106,84 @@ impl Index {
         Ok(top.finish())
     }
 
-    /// The documents of each shard, in order.
-    pub fn rows(&self) -> impl Iterator<Item = Rows<'_>> {
-        let (dim, dtype) = (self.manifest.dim, self.manifest.dtype);
-        self.shards
-            .iter()
-            .map(move |shard| Rows::stored(dtype, shard.embeddings.bytes(), &shard.scales, dim))
-    }
-
     /// Bytes that a search reads: embeddings and scales.
     pub fn bytes(&self) -> usize {
-        let bytes = |shard: &OpenShard| {
-            shard.embeddings.bytes().len() + size_of_val(shard.scales.as_slice())
-        };
+        let bytes = |shard: &OpenShard| shard.embeddings.bytes().len() + shard.scales.bytes().len();
         self.shards.iter().map(bytes).sum()
     }
+}
 
-    fn file(&self, shard: &Shard, ending: &str) -> PathBuf {
-        self.folder.join(format!("{}.{ending}", shard.name))
+impl OpenShard {
+    fn open(folder: &Path, manifest: &Manifest, shard: &Shard) -> Result<Self> {
+        let place = |ending: &str| folder.join(format!("{}.{ending}", shard.name));
+        let dtype = manifest.dtype;
+        let row_bytes = manifest.dim.checked_mul(dtype.bytes());
+        let embeddings = file_bytes(folder, shard, row_bytes)?;
+        let scale_bytes = usize::from(dtype.has_scales()) * size_of::<f32>();
+        let scales = file_bytes(folder, shard, Some(scale_bytes))?;
+        let opened = Self {
+            first: 0,
+            embeddings: map_file(&place(&dtype.to_string()), embeddings)?,
+            scales: if dtype.has_scales() {
+                map_file(&place(SCALES), scales)?
+            } else {
+                MappedFile::default()
+            },
+            ids: Ids::open(&place(IDS), shard)?,
+        };
+        opened.check_scales(&place(SCALES), dtype)?;
+        Ok(opened)
     }
 
-    fn map_embeddings(&self, shard: &Shard) -> Result<MappedFile> {
-        let dtype = self.manifest.dtype;
-        let path = self.file(shard, &dtype.to_string());
-        let row_bytes = self.manifest.dim.checked_mul(dtype.bytes());
-        let wanted = self.file_bytes(shard, row_bytes)?;
-        check_size(&path, wanted)?;
-        let mapped = MappedFile::open(&path)?;
-        // Once more: it may have changed in between, and what is mapped is what counts.
-        let found = mapped.bytes().len() as u64;
-        if found == wanted {
-            Ok(mapped)
-        } else {
-            Err(wrong_size(&path, wanted, found))
-        }
+    /// The scales where they lie.
+    fn scales(&self) -> &[f32] {
+        // A map begins at a page, so numbers in it are aligned; only one of nothing may not be.
+        bytemuck::try_cast_slice(self.scales.bytes()).unwrap_or_default()
     }
 
-    fn read_scales(&self, shard: &Shard) -> Result<Vec<f32>> {
-        if !self.manifest.dtype.has_scales() {
-            return Ok(Vec::new());
-        }
-        let path = self.file(shard, SCALES);
-        let wanted = self.file_bytes(shard, Some(size_of::<f32>()))?;
-        check_size(&path, wanted)?;
-        let bytes = read_capped(&path, wanted)?;
-        let (words, _) = bytes.as_chunks();
-        let scales: Vec<f32> = words.iter().map(|w| f32::from_le_bytes(*w)).collect();
-        if scales.len() != shard.count {
-            return Err(wrong_size(&path, wanted, bytes.len() as u64));
+    fn check_scales(&self, path: &Path, dtype: Storage) -> Result<()> {
+        if cfg!(target_endian = "big") && dtype.has_scales() {
+            let what =
+                "scales are little-endian and read where they lie, which this processor cannot";
+            return Err(Error::Invalid(what.into()));
         }
         let is_bad = |scale: &f32| !scale.is_finite() || *scale < 0.0;
-        match scales.iter().position(is_bad) {
+        match self.scales().iter().position(is_bad) {
+            None => Ok(()),
             Some(i) => Err(Error::Malformed {
+                path: path.into(),
                 what: format!(
                     "scale {i} must be a finite number of at least 0, not {}",
-                    scales[i]
+                    self.scales()[i]
                 ),
-                path,
             }),
-            None => Ok(scales),
         }
     }
+}
 
-    /// Size of a shard's file with so many bytes a document.
-    fn file_bytes(&self, shard: &Shard, a_document: Option<usize>) -> Result<u64> {
-        let bytes = a_document.and_then(|bytes| bytes.checked_mul(shard.count));
-        bytes
-            .map(|bytes| bytes as u64)
-            .ok_or_else(|| Error::Malformed {
-                path: self.folder.join(MANIFEST),
-                what: format!("{} would be larger than any file", shard.name),
-            })
+/// Maps a file that must have this size.
+pub(super) fn map_file(path: &Path, wanted: u64) -> Result<MappedFile> {
+    // Before it is mapped: a pipe or a device would not end.
+    check_size(path, wanted)?;
+    let mapped = MappedFile::open(path)?;
+    // Once more: it may have changed in between, and what is mapped is what counts.
+    let found = mapped.bytes().len() as u64;
+    if found == wanted {
+        Ok(mapped)
+    } else {
+        Err(wrong_size(path, wanted, found))
     }
+}
+
+/// Size of a shard's file with so many bytes a document.
+fn file_bytes(folder: &Path, shard: &Shard, a_document: Option<usize>) -> Result<u64> {
+    let bytes = a_document.and_then(|bytes| bytes.checked_mul(shard.count));
+    bytes
+        .map(|bytes| bytes as u64)
+        .ok_or_else(|| Error::Malformed {
+            path: folder.join(MANIFEST),
+            what: format!("{} would be larger than any file", shard.name),
+        })
 }
 
 fn check_size(path: &Path, wanted: u64) -> Result<()> {
@@ -198,47 +200,5 @@ fn wrong_size(path: &Path, wanted: u64, found: u64) -> Error {
     Error::Malformed {
         path: path.into(),
         what: format!("should be a file of {wanted} bytes, but has {found}"),
-    }
-}
-
-fn read_ids(path: &Path, shard: &Shard) -> Result<Vec<String>> {
-    let malformed = |what: String| Error::Malformed {
-        path: path.into(),
-        what,
-    };
-    let bytes = read_capped(path, shard.ids_bytes)?;
-    let text = String::from_utf8(bytes).map_err(|e| malformed(e.to_string()))?;
-    let ids: Vec<String> = text.split_terminator('\n').map(str::to_owned).collect();
-    if ids.len() != shard.count || !text.ends_with('\n') {
-        return Err(malformed(format!(
-            "should hold {} whole lines, but holds {}",
-            shard.count,
-            ids.len()
-        )));
-    }
-    let bad = ids
-        .iter()
-        .position(|id| id.is_empty() || id.len() > MAX_ID_BYTES);
-    match bad {
-        Some(line) => Err(malformed(format!(
-            "line {}: an id must have 1 to {MAX_ID_BYTES} bytes",
-            line + 1
-        ))),
-        None => Ok(ids),
-    }
-}
-
-fn hash(path: &Path) -> Result<String> {
-    let io = |e| Error::io(path, e);
-    let mut file = File::open(path).map_err(io)?;
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; HASH_BYTES];
-    loop {
-        match file.read(&mut buffer).map_err(io)? {
-            0 => return Ok(hasher.finalize().to_hex().to_string()),
-            n => {
-                hasher.update_rayon(&buffer[..n]);
-            }
-        }
     }
 }

@@ -225,7 +225,11 @@ fn an_index_from_before_there_were_other_types_is_still_read() -> Result<()> {
     }
     let index = Index::open(folder.path())?;
     let found = index.search(&Matrix::from_vec(1, 2, vec![2.0, 1.0]), 1)?;
-    assert_eq!((index.ids, found), (vec!["a".into()], vec![vec![(0, 3.0)]]));
+    assert_eq!((index.id(0), found), ("a", vec![vec![(0, 3.0)]]));
+    assert_eq!(
+        (&index.manifest.digest, index.manifest.recipe()),
+        (&None, None)
+    );
     // And what is written today has no key that an older reader would miss or find too many.
     write(folder.path(), Storage::F32, &unit_vectors(1, 2, 9), 1)?;
     let today = std::fs::read_to_string(folder.path().join("manifest.json")).expect("written");

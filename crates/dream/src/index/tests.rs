@@ -35,10 +35,15 @@ pub(super) fn folder() -> Result<tempfile::TempDir> {
 }
 
 pub(super) fn edit(folder: &Path, from: &str, to: &str) {
-    let path = folder.join("manifest.json");
-    let text = std::fs::read_to_string(&path).expect("written before");
+    edit_file(&folder.join("manifest.json"), from, to);
+}
+
+/// What stood there before.
+pub(super) fn edit_file(path: &Path, from: &str, to: &str) -> String {
+    let text = std::fs::read_to_string(path).expect("written before");
     assert!(text.contains(from), "{text}");
-    std::fs::write(&path, text.replacen(from, to, 1)).expect("writable");
+    std::fs::write(path, text.replacen(from, to, 1)).expect("writable");
+    text
 }
 
 pub(super) fn refused(folder: &Path) -> String {
@@ -71,7 +76,9 @@ fn what_is_written_in_shards_is_read_searched_and_verified() -> Result<()> {
     let index = Index::open(folder.path())?;
     assert_eq!(index.manifest, manifest);
     assert_eq!((manifest.count, manifest.shards.len()), (5, 3));
-    assert_eq!(index.ids, ["d0", "d1", "d2", "d3", "d4"]);
+    assert!(index.ids().eq(["d0", "d1", "d2", "d3", "d4"]));
+    let by_position: Vec<&str> = (0..index.len()).map(|at| index.id(at)).collect();
+    assert_eq!(by_position, ["d0", "d1", "d2", "d3", "d4"]);
     let query = Matrix::from_vec(1, 2, vec![1.0, 7.0]);
     assert_eq!(index.search(&query, 2)?, [vec![(4, 5.0), (3, 4.0)]]);
     assert!(index.search(&Matrix::zeros(1, 3), 2).is_err());
@@ -95,7 +102,7 @@ fn a_writer_that_stopped_half_way_leaves_no_index_and_the_next_one_cleans_up() -
     std::mem::forget(writer); // as a killed process does
     assert!(refused(folder.path()).contains("manifest.json"));
     write(folder.path())?;
-    assert_eq!(Index::open(folder.path())?.ids.len(), 5);
+    assert_eq!(Index::open(folder.path())?.len(), 5);
     let names = std::fs::read_dir(folder.path()).map_err(|e| Error::io("x", e))?;
     assert_eq!(names.count(), 7);
     Ok(())
@@ -107,7 +114,7 @@ fn an_index_is_replaced_only_when_asked_for() -> Result<()> {
     write(folder.path())?;
     let again = IndexWriter::create(folder.path(), Storage::F32, 2, 2, false);
     assert!(matches!(again, Err(Error::Invalid(what)) if what.contains("already")));
-    assert_eq!(Index::open(folder.path())?.ids.len(), 5);
+    assert_eq!(Index::open(folder.path())?.len(), 5);
     Ok(())
 }
 
@@ -152,6 +159,21 @@ fn hostile_manifests_are_refused_with_their_reason() -> Result<()> {
             "\"ids_bytes\": 99999999999",
             "99999999999 bytes",
         ),
+        (
+            "\"embeddings_blake3\": \"",
+            "\"embeddings_blake3\": \"0",
+            "the digests of its shards make",
+        ),
+        (
+            "\"count\": 2",
+            "\"count\": 18446744073709551615",
+            "its shards hold 18446744073709551615",
+        ),
+        (
+            "\"shards\": [",
+            "\"data\": {\"blake3\": \"\", \"documents\": 4, \"bytes\": 1}, \"shards\": [",
+            "4 documents of data were encoded",
+        ),
     ] {
         write(folder.path())?;
         edit(folder.path(), from, to);
@@ -171,15 +193,86 @@ fn files_that_changed_are_refused_by_size_at_once_and_by_digest_on_request() -> 
         ("d0\nd1x", "2 whole lines"),
         ("d0d1d\n", "2 whole lines"),
         ("\nd001\n", "line 1"),
-        ("d0\nd2\n", "\"d2\" twice"),
+        ("d0\n\n\n\n", "line 2"),
     ] {
         std::fs::write(&ids, text).expect("writable");
         assert!(refused(folder.path()).contains(what), "{text:?}");
     }
+    std::fs::write(&ids, b"d0\nd\xff\n").expect("writable");
+    assert!(refused(folder.path()).contains("utf-8"));
     write(folder.path())?;
     std::fs::write(folder.path().join("shard-00001.f32"), [0; 16]).expect("writable");
     let error = Index::open(folder.path())?.verify().err();
     assert!(error.is_some_and(|e| e.to_string().contains("shard-00001.f32: its BLAKE3")));
+    Ok(())
+}
+
+#[test]
+fn an_index_of_many_short_and_long_ids_gives_each_by_its_position() -> Result<()> {
+    let folder = folder()?;
+    let id = |i: usize| format!("{i}{}", "é".repeat(i * 31 % 150));
+    let mut writer = IndexWriter::create(folder.path(), Storage::F32, 1, 300, true)?;
+    for i in 0..1000 {
+        writer.push(&id(i), &[1.0])?;
+    }
+    writer.finish(encoder())?;
+    let index = Index::open(folder.path())?;
+    for i in 0..1000 {
+        assert_eq!(index.id(i), id(i));
+    }
+    assert!(index.ids().eq((0..1000).map(id)));
+    index.verify()
+}
+
+#[test]
+fn documents_that_are_there_twice_are_found_in_any_number_of_passes() -> Result<()> {
+    let folder = folder()?;
+    let write = |twice: usize| {
+        let mut writer = IndexWriter::create(folder.path(), Storage::F32, 1, 70, true)?;
+        for i in 0..200 {
+            let id = if i == 199 { twice } else { i };
+            writer.push(&format!("d{id}"), &[1.0])?;
+        }
+        writer.finish(encoder())
+    };
+    write(199)?;
+    let index = Index::open(folder.path())?;
+    for ids_a_pass in [1, 7, 1000] {
+        index.check_ids_differ(ids_a_pass)?;
+    }
+    write(42)?;
+    let index = Index::open(folder.path())?;
+    for ids_a_pass in [1, 7, 1000] {
+        let found = index.check_ids_differ(ids_a_pass).err();
+        assert!(found.is_some_and(|e| e.to_string().ends_with("holds document \"d42\" twice")));
+    }
+    assert!(index.verify().is_err());
+    Ok(())
+}
+
+#[test]
+fn an_index_is_addressed_by_the_digests_of_its_files_as_b3sum_lists_them() -> Result<()> {
+    let folder = folder()?;
+    let manifest = write(folder.path())?;
+    let mut names: Vec<String> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| {
+            entry
+                .expect("readable")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
+        .filter(|name| name.starts_with("shard-"))
+        .collect();
+    names.sort();
+    let line = |name: &String| {
+        let bytes = std::fs::read(folder.path().join(name)).expect("readable");
+        format!("{}  {name}\n", blake3::hash(&bytes).to_hex())
+    };
+    let listing: String = names.iter().map(line).collect();
+    let digest = blake3::hash(listing.as_bytes()).to_hex().to_string();
+    assert_eq!(manifest.digest, Some(digest));
     Ok(())
 }
 

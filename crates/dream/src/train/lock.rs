@@ -1,7 +1,8 @@
 //! One process at a time in a run folder.
 
+use crate::files::lock;
 use crate::{Error, Result};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::Path;
 
 /// Name of the locked file.
@@ -26,21 +27,9 @@ impl RunLock {
             return invalid("is not a folder: choose another output");
         }
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-        let path = folder.join(LOCK);
-        let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|e| Error::io(&path, e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return invalid(
-                    "is in use by another process: wait for it, or choose another output",
-                );
-            }
-            // A file system without locks is no reason not to train.
-            Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(e)) => return Err(Error::io(&path, e)),
-        }
+        let Some(file) = lock(&folder.join(LOCK))? else {
+            return invalid("is in use by another process: wait for it, or choose another output");
+        };
         if !resume && folder.join(METRICS).exists() {
             return invalid("holds a run already: resume it, or choose another output");
         }

@@ -147,7 +147,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         })
     };
     let is_exact = args.kind.is_exact();
-    let (documents, n_queries) = (index.manifest.count, queries.rows());
+    let (documents, n_queries) = (index.len(), queries.rows());
     let timed = Timed {
         documents,
         dim,

@@ -166,8 +166,7 @@ fn dense(args: &Args, k: usize, app: &App) -> Result<(Run, Vec<Query>, Option<Fo
     retriever.check()?;
     let queries = queries(args)?;
     if args.run.is_some() {
-        let documents = index.ids.iter().map(String::as_str);
-        Run::check_ids(queries.iter().map(|q| q.id.as_str()).chain(documents))?;
+        Run::check_ids(queries.iter().map(|q| q.id.as_str()).chain(index.ids()))?;
     }
     let mut embedded = Vec::with_capacity(queries.len() * dim);
     for chunk in queries.chunks(CHUNK_TEXTS) {
@@ -190,7 +189,7 @@ fn dense(args: &Args, k: usize, app: &App) -> Result<(Run, Vec<Query>, Option<Fo
         _ => None,
     };
     let ids = queries.iter().map(|query| query.id.as_str());
-    let found = to_run(ids, results, |document| &index.ids[document])?;
+    let found = to_run(ids, results, |document| index.id(document))?;
     Ok((found, queries, recall))
 }
 
