@@ -7,6 +7,8 @@ mod commands;
 mod env;
 mod errors;
 mod interrupt;
+mod kinds;
+mod lexical;
 mod load;
 mod logging;
 mod models;

@@ -27,6 +27,7 @@ mod decompress;
 pub mod document;
 pub mod error;
 pub mod facts;
+pub mod fusion;
 mod ids;
 pub mod jsonl;
 pub mod lines;
@@ -39,6 +40,7 @@ pub mod statistics;
 pub mod stream;
 pub mod training;
 
+pub use analyzer::{Analyzer, Language};
 pub use bm25::{Bm25, Bm25Params};
 pub use corpus::Corpus;
 pub use document::{Document, Query};

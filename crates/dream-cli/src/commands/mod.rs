@@ -5,6 +5,7 @@ mod embed;
 mod encode;
 mod eval;
 mod explain;
+mod fuse;
 mod heads;
 mod index;
 mod models;
@@ -24,6 +25,7 @@ pub enum Command {
     Index(index::Args),
     Search(search::Args),
     Eval(eval::Args),
+    Fuse(fuse::Args),
     Heads(heads::Args),
     Explain(explain::Args),
     Train(train::Args),
@@ -41,6 +43,7 @@ impl Command {
             Self::Index(args) => index::run(args, app),
             Self::Search(args) => search::run(args, app),
             Self::Eval(args) => eval::run(args, app),
+            Self::Fuse(args) => fuse::run(args, app),
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
             Self::Train(args) => train::run(args, app),

@@ -19,6 +19,7 @@ mod data;
 mod encoder;
 mod hashed_file;
 mod ids;
+pub mod kinds;
 pub mod manifest;
 mod merge;
 mod part;

@@ -1,12 +1,12 @@
 //! `dream search --via`: the queries are encoded here, and searched in the engine that an index was pushed to.
 
+use super::show::Documents;
 use crate::cli::App;
 use crate::stores;
 use anyhow::Result;
 use dream_ir::{Document, Hit, Query, Run};
 use dream_nn::Matrix;
 use dream_stores::{Collection, Distance, Place};
-use std::collections::HashMap;
 
 /// Options of a search elsewhere.
 #[derive(Debug, clap::Args)]
@@ -33,12 +33,12 @@ pub fn search(
     embedded: &Matrix,
     k: usize,
     app: &App,
-) -> Result<(Run, HashMap<String, Document>)> {
+) -> Result<(Run, Documents)> {
     let mut collection = Collection::new(&args.collection, embedded.cols())?;
     collection.distance = args.distance;
     let access = stores::access(place, app)?;
     let mut searcher = stores::searcher(place.engine, &access, collection)?;
-    let (mut run, mut documents) = (Run::default(), HashMap::new());
+    let (mut run, mut documents) = (Run::default(), Documents::new());
     for (row, query) in queries.iter().enumerate() {
         let mut hits = Vec::new();
         for found in searcher.search(embedded.row(row), k)? {
