@@ -4,14 +4,19 @@
 mod allocator;
 mod cli;
 mod commands;
+mod datasets;
 mod env;
 mod errors;
+#[cfg(test)]
+mod fake_hub;
+mod hub;
 mod interrupt;
 mod load;
 mod logging;
 mod models;
 mod output;
 mod progress;
+mod table;
 mod training;
 
 use anyhow::Context as _;

@@ -23,6 +23,7 @@ pub mod atomic_write;
 pub mod beir;
 pub mod bm25;
 pub mod corpus;
+pub mod dataset;
 mod decompress;
 pub mod document;
 pub mod error;
@@ -34,6 +35,7 @@ pub mod pools;
 pub mod qrels;
 pub mod run;
 pub mod stream;
+pub mod tasks;
 pub mod training;
 
 pub use bm25::{Bm25, Bm25Params};

@@ -19,8 +19,12 @@ pub struct Qrels {
 impl Qrels {
     /// Reads a file in either form; an empty one is an error.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read_from(LineReader::open(path)?)
+    }
+
+    /// The same from lines that are no file of their own.
+    pub fn read_from(mut lines: LineReader) -> Result<Self> {
         let mut qrels = Self::default();
-        let mut lines = LineReader::open(path)?;
         let mut form = None;
         while let Some(line) = lines.next_line()? {
             if line.trim().is_empty() {

@@ -6,9 +6,11 @@ mod encode;
 mod eval;
 mod explain;
 mod heads;
+mod leaderboard;
 mod models;
 mod quickstart;
 mod search;
+mod tasks;
 pub mod train;
 
 use crate::cli::App;
@@ -22,6 +24,8 @@ pub enum Command {
     Encode(encode::Args),
     Search(search::Args),
     Eval(eval::Args),
+    Tasks(tasks::Args),
+    Leaderboard(leaderboard::Args),
     Heads(heads::Args),
     Explain(explain::Args),
     Train(train::Args),
@@ -38,6 +42,8 @@ impl Command {
             Self::Encode(args) => encode::run(args, app),
             Self::Search(args) => search::run(args, app),
             Self::Eval(args) => eval::run(args, app),
+            Self::Tasks(args) => tasks::run(args, app),
+            Self::Leaderboard(args) => leaderboard::run(args, app),
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
             Self::Train(args) => train::run(args, app),

@@ -8,5 +8,6 @@ mod explain;
 mod heads;
 mod index;
 mod program;
+mod tasks;
 mod training;
 mod usage;
