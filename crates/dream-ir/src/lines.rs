@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 /// Longest line accepted unless the caller says otherwise, in bytes.
 pub const MAX_LINE_BYTES: usize = 64 << 20;
 
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// A buffered reader of the lines of one file.
 pub struct LineReader {
     path: PathBuf,
@@ -46,6 +48,28 @@ impl LineReader {
         self
     }
 
+    /// Whether the first character that is no blank is `{`, so that the file is JSON. To be asked
+    /// before the first line; looks no further than the first buffer.
+    pub(crate) fn begins_with_brace(&mut self) -> Result<bool> {
+        let brace = self.reader.fill_buf().map(|bytes| {
+            let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+            bytes.trim_ascii_start().first() == Some(&b'{')
+        });
+        brace.map_err(|error| self.unreadable(&error))
+    }
+
+    /// The name and the bytes, without a byte-order mark; to be taken before the first line.
+    pub(crate) fn into_bytes(mut self) -> Result<(PathBuf, Box<dyn BufRead + Send>)> {
+        let first = self
+            .reader
+            .fill_buf()
+            .map(|b| b.starts_with(BYTE_ORDER_MARK));
+        let marked = first.map_err(|error| self.unreadable(&error))?;
+        self.reader
+            .consume(if marked { BYTE_ORDER_MARK.len() } else { 0 });
+        Ok((self.path, self.reader))
+    }
+
     /// The file that is being read.
     pub fn path(&self) -> &Path {
         &self.path
@@ -65,6 +89,14 @@ impl LineReader {
         }
     }
 
+    fn unreadable(&self, error: &std::io::Error) -> Error {
+        Error::Line {
+            path: self.path.clone(),
+            line: self.line.max(1),
+            what: format!("cannot be read: {error}"),
+        }
+    }
+
     /// The next line without its end, or `None` at the end of the file.
     pub fn next_line(&mut self) -> Result<Option<&str>> {
         self.buffer.clear();
@@ -74,7 +106,7 @@ impl LineReader {
         let read = (&mut self.reader)
             .take(limit)
             .read_until(b'\n', &mut self.buffer);
-        let count = read.map_err(|error| self.error(format!("cannot be read: {error}")))?;
+        let count = read.map_err(|error| self.unreadable(&error))?;
         if count == 0 {
             return Ok(None);
         }
@@ -92,7 +124,7 @@ impl LineReader {
         let bytes = match self.line {
             1 => self
                 .buffer
-                .strip_prefix(b"\xEF\xBB\xBF")
+                .strip_prefix(BYTE_ORDER_MARK)
                 .unwrap_or(&self.buffer),
             _ => &self.buffer,
         };
