@@ -44,6 +44,9 @@ pub struct RetrieverArgs {
     /// Text put before every document
     #[arg(long, value_name = "TEXT")]
     pub document_prompt: Option<String>,
+    /// Keep so many of an embedding's first numbers and normalise again (Matryoshka) [default: all]
+    #[arg(long, value_name = "N")]
+    pub dim: Option<usize>,
 }
 
 /// [`Pooling`] on the command line.
@@ -94,7 +97,10 @@ pub fn retriever_on(model: Arc<Model>, args: &RetrieverArgs) -> Result<Retriever
     };
     let context = retriever.model.decoder.config.max_position_embeddings;
     override_settings(&mut retriever.config, args, context)?;
-    retriever.config.check()?;
+    if let Some(dim) = args.dim {
+        retriever.config.dim = Some(dim);
+    }
+    retriever.check()?;
     Ok(retriever)
 }
 

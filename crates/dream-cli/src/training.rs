@@ -238,6 +238,7 @@ impl Training<'_> {
         let params = Bm25Params {
             k1: self.config.data.bm25_k1,
             b: self.config.data.bm25_b,
+            language: self.config.data.language,
         };
         let texts: Vec<String> = documents.iter().map(|d| d.full_text()).collect();
         let index = Bm25::of_texts(&texts, params)?;

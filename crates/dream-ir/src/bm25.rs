@@ -7,30 +7,36 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use crate::analyzer::{EnglishAnalyzer, words};
+use crate::analyzer::{Analyzer, Language, words};
 use crate::corpus::Corpus;
 use crate::document::Document;
 use crate::error::{Error, Result};
 
-/// The two constants of BM25.
+/// The two constants of BM25, and the language of texts and queries.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bm25Params {
     /// How soon repetitions of a term stop counting, at least 0.
     pub k1: f32,
     /// How much long documents are held back, 0 to 1.
     pub b: f32,
+    /// Whose stop words and stemmer.
+    pub language: Language,
 }
 
 impl Default for Bm25Params {
-    /// k1 0.9, b 0.4: the usual baseline of BEIR.
+    /// k1 0.9, b 0.4, English: the usual baseline of BEIR.
     fn default() -> Self {
-        Self { k1: 0.9, b: 0.4 }
+        Self {
+            k1: 0.9,
+            b: 0.4,
+            language: Language::English,
+        }
     }
 }
 
 /// An inverted index with the score of each (term, document) pair computed beforehand.
 pub struct Bm25 {
-    analyzer: EnglishAnalyzer,
+    analyzer: Analyzer,
     terms: HashMap<String, u32>,
     /// Postings of term t: `offsets[t]..offsets[t + 1]`.
     offsets: Vec<usize>,
@@ -61,7 +67,7 @@ impl Bm25 {
 
     /// Indexes texts; a document is known by its position.
     pub fn of_texts<T: AsRef<str> + Sync>(texts: &[T], params: Bm25Params) -> Result<Self> {
-        let Bm25Params { k1, b } = params;
+        let Bm25Params { k1, b, language } = params;
         if !(k1.is_finite() && k1 >= 0.0 && (0.0..=1.0).contains(&b)) {
             return Err(Error::Invalid(format!(
                 "BM25 wants k1 of at least 0 and b from 0 to 1, got k1 = {k1}, b = {b}"
@@ -73,14 +79,16 @@ impl Bm25 {
                 "BM25 holds up to 2^32 - 1 documents, got {count}"
             )));
         }
-        let counted: Vec<CountedChunk> =
-            texts.par_chunks(CHUNK_DOCUMENTS).map(count_terms).collect();
+        let counted: Vec<CountedChunk> = texts
+            .par_chunks(CHUNK_DOCUMENTS)
+            .map(|texts| count_terms(texts, language))
+            .collect();
         let (terms, counted) = one_vocabulary(counted);
         Ok(Self::from_counts(terms, &counted, params))
     }
 
     fn from_counts(terms: HashMap<String, u32>, counted: &[Counts], params: Bm25Params) -> Self {
-        let Bm25Params { k1, b } = params;
+        let Bm25Params { k1, b, language } = params;
         let mut offsets = vec![0usize; terms.len() + 1];
         for &(term, _) in counted.iter().flatten() {
             offsets[term as usize + 1] += 1;
@@ -107,7 +115,7 @@ impl Bm25 {
             }
         }
         Self {
-            analyzer: EnglishAnalyzer::default(),
+            analyzer: Analyzer::new(language),
             terms,
             offsets,
             documents,
@@ -203,8 +211,8 @@ struct CountedChunk {
     documents: Vec<Counts>,
 }
 
-fn count_terms<T: AsRef<str>>(texts: &[T]) -> CountedChunk {
-    let analyzer = EnglishAnalyzer::default();
+fn count_terms<T: AsRef<str>>(texts: &[T], language: Language) -> CountedChunk {
+    let analyzer = Analyzer::new(language);
     // Each different word is stemmed once.
     let mut term_of_word: HashMap<String, Option<u32>> = HashMap::new();
     let mut numbers: HashMap<String, u32> = HashMap::new();
@@ -255,112 +263,4 @@ fn one_vocabulary(chunks: Vec<CountedChunk>) -> (HashMap<String, u32>, Vec<Count
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
-    /// The formula written down once more, document by document.
-    fn naive(
-        texts: &[String],
-        query: &str,
-        k: usize,
-        Bm25Params { k1, b }: Bm25Params,
-    ) -> Vec<(usize, f32)> {
-        let analyzer = EnglishAnalyzer::default();
-        let documents: Vec<Vec<String>> = texts.iter().map(|t| analyzer.terms(t)).collect();
-        let total: usize = documents.iter().map(Vec::len).sum();
-        let mean_length = total as f32 / documents.len() as f32;
-        let mut scored = Vec::new();
-        for (position, document) in documents.iter().enumerate() {
-            let mut score = 0.0;
-            for term in analyzer.terms(query) {
-                let tf = document.iter().filter(|t| **t == term).count() as f32;
-                let df = documents.iter().filter(|d| d.contains(&term)).count() as f32;
-                let idf = ((documents.len() as f32 - df + 0.5) / (df + 0.5)).ln_1p();
-                let norm = k1 * (1.0 - b + b * document.len() as f32 / mean_length);
-                score += if tf > 0.0 {
-                    idf * tf / (tf + norm)
-                } else {
-                    0.0
-                };
-            }
-            if score > 0.0 {
-                scored.push((position, score));
-            }
-        }
-        scored.sort_by(best_first);
-        scored.truncate(k);
-        scored
-    }
-
-    #[test]
-    fn the_index_scores_as_the_formula_does() {
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
-        for round in 0..60 {
-            let n_documents = rng.random_range(1..40);
-            let mut sentence = |longest: usize| {
-                let length = rng.random_range(0..=longest);
-                let pick = |_| format!("w{}", rng.random_range(0..30u32).pow(2) / 30);
-                (0..length).map(pick).collect::<Vec<_>>().join(" ")
-            };
-            let texts: Vec<String> = (0..n_documents).map(|_| sentence(12)).collect();
-            let params = Bm25Params {
-                k1: 0.3 * (round % 5) as f32,
-                b: 0.25 * (round % 4) as f32,
-            };
-            let index = Bm25::of_texts(&texts, params).unwrap();
-            for k in [0, 1, 5, 100] {
-                let query = sentence(6);
-                assert_eq!(
-                    index.search(&query, k),
-                    naive(&texts, &query, k, params),
-                    "{query}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn chunks_and_threads_do_not_change_the_result() {
-        let text = |i: usize| format!("word{} word{} common", i % 7, i % 13);
-        let texts: Vec<String> = (0..3 * CHUNK_DOCUMENTS + 5).map(text).collect();
-        let index = Bm25::of_texts(&texts, Bm25Params::default()).unwrap();
-        let queries: Vec<String> = (0..20).map(text).collect();
-        let together = index.search_all(&queries, 30);
-        for (query, hits) in queries.iter().zip(&together) {
-            assert_eq!(&index.search(query, 30), hits);
-            assert_eq!(&naive(&texts, query, 30, Bm25Params::default()), hits);
-        }
-    }
-
-    #[test]
-    fn one_term_scores_as_worked_out_by_hand() {
-        // N = 2, df = 1: idf = ln 2; lengths 1 and 3, mean 2, tf = 1:
-        // ln 2 / (1 + 0.9 (0.6 + 0.4 / 2)) = 0.693147 / 1.72 = 0.402993.
-        let index = Bm25::of_texts(&["rust", "iron oxide water"], Bm25Params::default()).unwrap();
-        let hits = index.search("Rust?", 10);
-        assert_eq!(hits.len(), 1);
-        assert!((hits[0].1 - 0.402_993).abs() < 1e-6, "{hits:?}");
-    }
-
-    #[test]
-    fn nothing_to_find_is_no_error() {
-        let none: [&str; 0] = [];
-        let empty = Bm25::of_texts(&none, Bm25Params::default()).unwrap();
-        assert!(empty.is_empty() && empty.search("rust", 5).is_empty());
-        let blank = Bm25::of_texts(&["", "the of"], Bm25Params::default()).unwrap();
-        assert!(blank.search("the rust", 5).is_empty());
-        assert!(
-            Bm25::of_texts(
-                &none,
-                Bm25Params {
-                    k1: f32::NAN,
-                    b: 0.4
-                }
-            )
-            .is_err()
-        );
-        assert!(Bm25::of_texts(&none, Bm25Params { k1: 0.9, b: 1.1 }).is_err());
-    }
-}
+mod tests;

@@ -28,6 +28,7 @@ mod decompress;
 pub mod document;
 pub mod error;
 pub mod facts;
+pub mod fusion;
 mod ids;
 pub mod jsonl;
 pub mod lines;
@@ -41,6 +42,7 @@ pub mod stream;
 pub mod tasks;
 pub mod training;
 
+pub use analyzer::{Analyzer, Language};
 pub use bm25::{Bm25, Bm25Params};
 pub use corpus::Corpus;
 pub use document::{Document, Query};

@@ -19,4 +19,4 @@ pub use dtype::{Dtype, DtypeChoice};
 pub use error::{Error, Result};
 pub use frozen::{Activations, Frozen, LowRank, Start};
 pub use matrix::Matrix;
-pub use storage::{Rows, Storage};
+pub use storage::{Rows, Signs, Storage};

@@ -80,6 +80,20 @@ impl Matrix {
         Self::from_vec(range.len(), self.cols, data)
     }
 
+    /// `[rows, cols]`: of each row its beginning, or the row and zeros behind it.
+    #[must_use]
+    pub fn with_cols(self, cols: usize) -> Self {
+        if cols == self.cols {
+            return self;
+        }
+        let mut resized = Self::zeros(self.rows, cols);
+        let kept = cols.min(self.cols);
+        for row in 0..self.rows {
+            resized.row_mut(row)[..kept].copy_from_slice(&self.row(row)[..kept]);
+        }
+        resized
+    }
+
     /// The rows of both, one after the other.
     #[must_use]
     pub fn stacked(&self, below: &Self) -> Self {

@@ -5,6 +5,7 @@ mod embed;
 mod encode;
 mod eval;
 mod explain;
+mod fuse;
 mod heads;
 mod leaderboard;
 mod models;
@@ -26,6 +27,7 @@ pub enum Command {
     Eval(eval::Args),
     Tasks(tasks::Args),
     Leaderboard(leaderboard::Args),
+    Fuse(fuse::Args),
     Heads(heads::Args),
     Explain(explain::Args),
     Train(train::Args),
@@ -44,6 +46,7 @@ impl Command {
             Self::Eval(args) => eval::run(args, app),
             Self::Tasks(args) => tasks::run(args, app),
             Self::Leaderboard(args) => leaderboard::run(args, app),
+            Self::Fuse(args) => fuse::run(args, app),
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
             Self::Train(args) => train::run(args, app),

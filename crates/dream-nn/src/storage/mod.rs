@@ -3,9 +3,11 @@
 //! All arithmetic stays `f32`: whoever multiplies stored rows asks [`Rows`] for a block of them.
 
 mod rows;
+mod signs;
 mod widen;
 
 pub use rows::Rows;
+pub use signs::Signs;
 pub(crate) use widen::{widen_bf16, widen_f16, widen_f32};
 
 use half::{bf16, f16};

@@ -60,6 +60,14 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// All rows where they lie as `f32`, `[rows, dim]`.
+    pub fn as_plain(&self) -> Option<&'a [f32]> {
+        match self.values {
+            Values::Plain(values) => Some(values),
+            Values::Stored { .. } => None,
+        }
+    }
+
     /// Some rows, `[range.len(), dim]`: plain ones as they lie there, others widened to `scratch`.
     pub fn block<'b>(&self, range: Range<usize>, scratch: &'b mut Vec<f32>) -> &'b [f32]
     where

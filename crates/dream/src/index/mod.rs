@@ -11,6 +11,7 @@
 //! arrays to every other program.
 
 mod best;
+pub mod kinds;
 pub mod manifest;
 mod reader;
 mod search;

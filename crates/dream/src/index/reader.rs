@@ -97,7 +97,7 @@ impl Index {
     /// # Errors
     /// Queries of another size, `k` 0.
     pub fn search(&self, queries: &Matrix, k: usize) -> Result<Vec<Vec<Scored>>> {
-        let (dim, dtype) = (self.manifest.dim, self.manifest.dtype);
+        let dim = self.manifest.dim;
         if queries.cols() != dim {
             return Err(Error::Invalid(format!(
                 "{} holds embeddings of {dim} dimensions, the queries have {}",
@@ -106,11 +106,16 @@ impl Index {
             )));
         }
         let mut top = TopK::new(queries, k)?;
-        for shard in &self.shards {
-            let bytes = shard.embeddings.bytes();
-            top.add(Rows::stored(dtype, bytes, &shard.scales, dim));
-        }
+        self.rows().for_each(|rows| top.add(rows));
         Ok(top.finish())
+    }
+
+    /// The documents of each shard, in order.
+    pub fn rows(&self) -> impl Iterator<Item = Rows<'_>> {
+        let (dim, dtype) = (self.manifest.dim, self.manifest.dtype);
+        self.shards
+            .iter()
+            .map(move |shard| Rows::stored(dtype, shard.embeddings.bytes(), &shard.scales, dim))
     }
 
     /// Bytes that a search reads: embeddings and scales.

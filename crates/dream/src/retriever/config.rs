@@ -58,6 +58,10 @@ pub struct RetrieverConfig {
     pub max_query_tokens: usize,
     /// Tokens a document, at most, special ones included.
     pub max_document_tokens: usize,
+    /// Only so many of an embedding's first numbers, which are normalised again (Matryoshka embeddings,
+    /// Kusupati et al. 2022); all of them if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dim: Option<usize>,
 }
 
 impl Default for RetrieverConfig {
@@ -71,6 +75,7 @@ impl Default for RetrieverConfig {
             document_prompt: String::new(),
             max_query_tokens: 512,
             max_document_tokens: 512,
+            dim: None,
         }
     }
 }

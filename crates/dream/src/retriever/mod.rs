@@ -76,7 +76,29 @@ struct HalfTape {
 impl Retriever {
     /// Size of an embedding.
     pub fn dim(&self) -> usize {
+        let width = self.width();
+        self.config.dim.map_or(width, |dim| dim.min(width))
+    }
+
+    /// Size of a pooled vector, of which the embedding is the beginning or the whole.
+    pub fn width(&self) -> usize {
         self.model.decoder.config.hidden_size
+    }
+
+    /// Refuses settings that do not fit the model.
+    ///
+    /// # Errors
+    /// See [`RetrieverConfig::check`]; more dimensions than the model has, or none.
+    pub fn check(&self) -> Result<()> {
+        self.config.check()?;
+        match self.config.dim {
+            Some(dim) if dim == 0 || dim > self.width() => {
+                let width = self.width();
+                let what = format!("dim must be 1 to {width}, the model's size, not {dim}");
+                Err(Error::Invalid(what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Prompt, text, truncation, end-of-text token.
@@ -130,13 +152,13 @@ impl Retriever {
         self.embed_at_once(texts, None)
     }
 
-    /// Pooled vectors before standardisation and normalisation, `[texts, dim]`.
+    /// Pooled vectors before standardisation and normalisation, `[texts, width]`.
     pub fn pool(&self, texts: &[Text]) -> Matrix {
-        let mut data = Vec::with_capacity(texts.len() * self.dim());
+        let mut data = Vec::with_capacity(texts.len() * self.width());
         for chunk in chunks(texts, ENCODE_TOKENS) {
             data.extend(self.pooled(chunk, None).into_vec());
         }
-        Matrix::from_vec(texts.len(), self.dim(), data)
+        Matrix::from_vec(texts.len(), self.width(), data)
     }
 
     /// Embeddings of texts that fit in memory with all activations.
@@ -159,8 +181,7 @@ impl Retriever {
         let ((a, first), (b, second)) = rayon::join(|| forward(first), || forward(second));
         let pooled = a.stacked(&b);
         let roles = roles(texts);
-        let mut embeddings = pooled.clone();
-        let norms = self.finish(&mut embeddings, &roles);
+        let (embeddings, norms) = self.finish(pooled.clone(), &roles);
         let tape = RetrieverTape {
             halves: [first, second],
             roles,
@@ -191,6 +212,8 @@ impl Retriever {
         for (row, norm) in norms.iter().enumerate() {
             l2_normalise_backward(embeddings.row(row), *norm, d.row_mut(row));
         }
+        // What was cut off has no gradient.
+        let mut d = d.with_cols(self.width());
         if let (Some(layer), Some(gradient)) = (&self.standardizer, &mut gradients.standardizer) {
             layer.backward(&pooled, &roles, &mut d, gradient);
         }
@@ -229,7 +252,7 @@ impl Retriever {
             standardizer: self
                 .standardizer
                 .as_ref()
-                .map(|_| Standardizer::zeros(self.dim())),
+                .map(|_| Standardizer::zeros(self.width())),
         })
     }
 
@@ -248,9 +271,8 @@ impl Retriever {
     }
 
     fn embed_at_once(&self, texts: &[Text], dropout_seed: Option<u64>) -> Matrix {
-        let mut pooled = self.pooled(texts, dropout_seed);
-        self.finish(&mut pooled, &roles(texts));
-        pooled
+        let pooled = self.pooled(texts, dropout_seed);
+        self.finish(pooled, &roles(texts)).0
     }
 
     fn pooled(&self, texts: &[Text], dropout_seed: Option<u64>) -> Matrix {
@@ -274,14 +296,16 @@ impl Retriever {
         (pooled, batch, wanted)
     }
 
-    /// Standardises and normalises in place; returns the lengths before.
-    fn finish(&self, pooled: &mut Matrix, roles: &[Role]) -> Vec<f32> {
+    /// Standardises, cuts and normalises; the embeddings and the lengths before.
+    fn finish(&self, mut pooled: Matrix, roles: &[Role]) -> (Matrix, Vec<f32>) {
         if let Some(layer) = &self.standardizer {
-            layer.forward(pooled, roles);
+            layer.forward(&mut pooled, roles);
         }
-        (0..pooled.rows())
-            .map(|row| l2_normalise(pooled.row_mut(row)))
-            .collect()
+        let mut embeddings = pooled.with_cols(self.dim());
+        let norms = (0..embeddings.rows())
+            .map(|row| l2_normalise(embeddings.row_mut(row)))
+            .collect();
+        (embeddings, norms)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::lora::LoraConfig;
 use crate::prompt::{PromptLimits, Template};
 use crate::retriever::RetrieverConfig;
 use crate::{Error, Result};
-use dream_ir::{Bm25Params, KnownPassage, PoolSource};
+use dream_ir::{Bm25Params, KnownPassage, Language, PoolSource};
 use dream_nn::DtypeChoice;
 use dream_nn::optim::Schedule;
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,9 @@ pub struct DataConfig {
     /// BM25's b.
     #[serde(default = "b")]
     pub bm25_b: f32,
+    /// Language of the texts, for BM25's stop words and stemmer.
+    #[serde(default)]
+    pub language: Language,
 }
 
 fn bm25() -> PoolSource {

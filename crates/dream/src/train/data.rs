@@ -59,6 +59,7 @@ impl TrainData {
         let bm25 = Bm25Params {
             k1: settings.bm25_k1,
             b: settings.bm25_b,
+            language: settings.language,
         };
         let pools = dream_ir::pools::candidate_pools(
             &set,

@@ -87,6 +87,7 @@ impl<'a> Trainer<'a> {
             adapter: Some(adapter),
             standardizer: None,
         };
+        retriever.check()?;
         let provenance = Provenance {
             base_model: config.retriever.model.clone(),
             base_model_digest: retriever.model.digest.clone(),

@@ -86,7 +86,11 @@ fn gradients_of_a_whole_step_equal_differences_with_and_without_gradient_caching
     let dream = objective(&model, &config, &template);
     let objectives: [&dyn Objective; 2] = [&dream, &InfoNce];
     for objective in objectives {
-        for (pooling, standardized) in [(Pooling::LastToken, false), (Pooling::Mean, true)] {
+        for (pooling, standardized, dim) in [
+            (Pooling::LastToken, false, None),
+            (Pooling::Mean, true, None),
+            (Pooling::Mean, true, Some(13)),
+        ] {
             let mut adapter =
                 LoraAdapter::new(config.retriever.lora.clone(), &model.decoder.config, 5)
                     .expect("an adapter");
@@ -95,10 +99,10 @@ fn gradients_of_a_whole_step_equal_differences_with_and_without_gradient_caching
                     *v += ((i * 31 + j * 17) as f32).sin() * 0.05;
                 }
             }
-            let dim = model.decoder.config.hidden_size;
+            let width = model.decoder.config.hidden_size;
             let affine = |by: f32| Affine {
-                scale: (0..dim).map(|i| 1.0 + by * (i as f32).cos()).collect(),
-                shift: (0..dim).map(|i| by * (i as f32).sin()).collect(),
+                scale: (0..width).map(|i| 1.0 + by * (i as f32).cos()).collect(),
+                shift: (0..width).map(|i| by * (i as f32).sin()).collect(),
             };
             let standardizer = Standardizer {
                 query: affine(0.3),
@@ -108,6 +112,7 @@ fn gradients_of_a_whole_step_equal_differences_with_and_without_gradient_caching
                 model: Arc::clone(&model),
                 config: RetrieverConfig {
                     pooling,
+                    dim,
                     standardize: if standardized {
                         Standardize::Trainable
                     } else {

@@ -5,6 +5,7 @@ mod gemm;
 mod scaling;
 mod search;
 mod step;
+mod vectors;
 
 use crate::cli::App;
 use anyhow::Result;

@@ -1,26 +1,31 @@
-//! `dream bench search`: exact search over random unit vectors on disk.
+//! `dream bench search`: search over vectors on disk, random or given ones, exact or otherwise.
 
+use super::vectors::{RawVectors, random};
 use super::{median, peak_rss_mib, time};
 use crate::cli::App;
 use crate::errors::usage;
+use crate::kinds::{Built, KindArgs};
 use crate::output::{print_json, print_lines};
 use crate::progress::{Progress, Unit};
 use anyhow::{Context as _, Result};
-use dream::index::{Encoder, Index, IndexWriter};
+use dream::index::kinds::{Exact, VectorIndex, recall};
+use dream::index::{Encoder, Index, IndexWriter, Scored};
 use dream::retriever::{Pooling, Standardize};
 use dream_nn::ops::elementwise::l2_normalise;
-use dream_nn::ops::lora::mix;
 use dream_nn::{Matrix, Storage};
-use rayon::prelude::*;
 use serde::Serialize;
-use std::hint::black_box;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLE: &str = "Examples:
   dream bench search --documents 1000000 --dim 576 --queries 100 --k 100
-  dream bench search --index-dtype i8 --queries 1";
+  dream bench search --index-dtype i8 --queries 1
+  dream bench search --vectors documents.f32 --query-vectors queries.f32 --dim 384 --k 10 --approximate";
 
-/// Time exact search over an index of random vectors, which is written first and removed afterwards.
+/// Time search over an index that is written first and removed afterwards.
+///
+/// Its vectors are random, or those of --vectors. With a way to search that is not exact, exact search is timed
+/// in the same run, and recall and speed-up are printed. Random vectors say nothing about recall: nearest
+/// neighbours among them are hardly nearer than any.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Args {
@@ -30,6 +35,20 @@ pub struct Args {
     /// Dimensions
     #[arg(long, value_name = "N", default_value_t = 576)]
     dim: usize,
+    /// Documents as little-endian f32, row by row, without a header, instead of random ones
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "query_vectors",
+        conflicts_with = "documents"
+    )]
+    vectors: Option<PathBuf>,
+    /// Queries in the same form; the first --queries of them are used
+    #[arg(long, value_name = "FILE")]
+    query_vectors: Option<PathBuf>,
+    /// Cut documents and queries to so many dimensions, normalised again, before they are searched
+    #[arg(long, value_name = "N")]
+    cut: Option<usize>,
     /// Number type of the stored vectors
     #[arg(long, value_name = "f32|f16|bf16|i8", default_value_t)]
     index_dtype: Storage,
@@ -45,6 +64,11 @@ pub struct Args {
     /// Folder for the index, kept; else a temporary one
     #[arg(long, value_name = "DIR")]
     index: Option<PathBuf>,
+    /// Search the queries one after the other instead of together
+    #[arg(long)]
+    one_by_one: bool,
+    #[command(flatten)]
+    kind: KindArgs,
 }
 
 #[derive(Serialize)]
@@ -54,12 +78,25 @@ struct Timed {
     dtype: Storage,
     queries: usize,
     k: usize,
+    kind: String,
     seconds: f64,
     queries_per_second: f64,
-    gflops: f64,
-    bytes_per_second: f64,
+    /// Of exact search.
+    gflops: Option<f64>,
+    /// Of exact search.
+    bytes_per_second: Option<f64>,
+    /// Of the others: against exact search in the same run.
+    against_exact: Option<AgainstExact>,
     peak_rss_mib: u64,
     threads: usize,
+}
+
+#[derive(Serialize)]
+struct AgainstExact {
+    recall: f64,
+    exact_seconds: f64,
+    times_faster: f64,
+    built: Built,
 }
 
 /// Writes, searches, prints.
@@ -77,56 +114,130 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         let message = format!("{folder} holds vectors in {dtype}, not in {asked}");
         return Err(usage(message));
     }
-    let queries = vectors(u64::MAX / 2, args.queries, index.manifest.dim);
-    let seconds = time(args.repeats, || {
-        black_box(index.search(&queries, args.k)?);
-        Ok(())
+    let stored = index.manifest.dim;
+    let dim = args.cut.unwrap_or(stored);
+    let queries = match &args.query_vectors {
+        Some(path) => {
+            let rows = RawVectors::open(path, stored)?.take(args.queries);
+            let rows: Vec<f32> = rows.collect::<Result<Vec<_>>>()?.concat();
+            Matrix::from_vec(rows.len() / stored, stored, rows)
+        }
+        None => random(u64::MAX / 2, args.queries, stored),
+    };
+    let mut queries = queries.with_cols(dim);
+    if dim < stored {
+        (0..queries.rows()).for_each(|row| {
+            l2_normalise(queries.row_mut(row));
+        });
+    }
+    let exact = Exact::new(&index, dim)?;
+    let (seconds, found, built) = args.kind.with_kind(&index, dim, args.k, |kind, built| {
+        let (seconds, found) = search(kind, &queries, args)?;
+        Ok((seconds, found, built))
     })?;
-    let seconds = median(&seconds);
-    let (documents, dim) = (index.ids.len(), index.manifest.dim);
+    let against_exact = if args.kind.is_exact() {
+        None
+    } else {
+        let (exact_seconds, truth) = search(&exact, &queries, args)?;
+        Some(AgainstExact {
+            recall: recall(&found, &truth),
+            exact_seconds,
+            times_faster: exact_seconds / seconds,
+            built,
+        })
+    };
+    let is_exact = args.kind.is_exact();
+    let (documents, n_queries) = (index.manifest.count, queries.rows());
     let timed = Timed {
         documents,
         dim,
         dtype,
-        queries: args.queries,
+        queries: n_queries,
         k: args.k,
+        kind: args.kind.describe(),
         seconds,
-        queries_per_second: args.queries as f64 / seconds,
-        gflops: 2.0 * (documents * dim * args.queries) as f64 / seconds / 1e9,
-        bytes_per_second: index.bytes() as f64 / seconds,
+        queries_per_second: n_queries as f64 / seconds,
+        gflops: is_exact.then(|| 2.0 * (documents * dim * n_queries) as f64 / seconds / 1e9),
+        bytes_per_second: is_exact.then(|| index.bytes() as f64 / seconds),
+        against_exact,
         peak_rss_mib: peak_rss_mib(),
         threads: rayon::current_num_threads(),
     };
     if app.json {
         return print_json(&timed);
     }
-    print_lines([format!(
-        "{} queries over {documents} x {dim} in {dtype}, {} best: {:.1} ms, {:.0} queries/s, {:.0} GFLOP/s, {:.1} GB/s read, {} MiB",
-        args.queries,
+    let mut line = format!(
+        "{n_queries} queries over {documents} x {dim} in {dtype}, {} best, {}: {:.1} ms, {:.0} queries/s",
         args.k,
+        timed.kind,
         1e3 * seconds,
         timed.queries_per_second,
-        timed.gflops,
-        timed.bytes_per_second / 1e9,
-        timed.peak_rss_mib
-    )])
+    );
+    if let (Some(gflops), Some(bytes)) = (timed.gflops, timed.bytes_per_second) {
+        line = format!("{line}, {gflops:.0} GFLOP/s, {:.1} GB/s read", bytes / 1e9);
+    }
+    line = format!("{line}, {} MiB", timed.peak_rss_mib);
+    let against = timed.against_exact.as_ref().map(|against| {
+        let AgainstExact {
+            recall,
+            exact_seconds,
+            times_faster,
+            built,
+        } = against;
+        format!(
+            "recall@{} {recall:.4}, {times_faster:.1} times faster than exact search ({:.1} ms); built in {:.1} s",
+            args.k,
+            1e3 * exact_seconds,
+            built.seconds
+        )
+    });
+    print_lines(std::iter::once(line).chain(against))
 }
 
-fn write(args: &Args, folder: &std::path::Path, app: &App) -> Result<()> {
+/// Median seconds of all queries, and what was found.
+fn search(
+    kind: &dyn VectorIndex,
+    queries: &Matrix,
+    args: &Args,
+) -> Result<(f64, Vec<Vec<Scored>>)> {
+    let mut found = Vec::new();
+    let seconds = time(args.repeats, || {
+        found = if args.one_by_one {
+            let one = |row| kind.search(&queries.rows_copy(row..row + 1), args.k);
+            let lists: Result<Vec<_>, _> = (0..queries.rows()).map(one).collect();
+            lists?.concat()
+        } else {
+            kind.search(queries, args.k)?
+        };
+        Ok(())
+    })?;
+    Ok((median(&seconds), found))
+}
+
+fn write(args: &Args, folder: &Path, app: &App) -> Result<()> {
     const BLOCK: usize = 10_000;
-    let mut writer = IndexWriter::create(folder, args.index_dtype, args.dim, 100_000, true)?;
     let mut progress = Progress::new("writing vectors", Unit::Of("vectors"), app);
-    for first in (0..args.documents).step_by(BLOCK) {
-        let n = BLOCK.min(args.documents - first);
-        let block = vectors(first as u64, n, args.dim);
-        for row in 0..n {
-            writer.push(&(first + row).to_string(), block.row(row))?;
+    let mut writer = IndexWriter::create(folder, args.index_dtype, args.dim, 100_000, true)?;
+    if let Some(path) = &args.vectors {
+        let rows = RawVectors::open(path, args.dim)?;
+        let total = rows.count;
+        for (row, vector) in rows.enumerate() {
+            writer.push(&row.to_string(), &vector?)?;
+            progress.update(row as u64 + 1, total);
         }
-        progress.update((first + n) as u64, args.documents as u64);
+    } else {
+        for first in (0..args.documents).step_by(BLOCK) {
+            let n = BLOCK.min(args.documents - first);
+            let block = random(first as u64, n, args.dim);
+            for row in 0..n {
+                writer.push(&(first + row).to_string(), block.row(row))?;
+            }
+            progress.update((first + n) as u64, args.documents as u64);
+        }
     }
     progress.finish();
     writer.finish(Encoder {
-        model: "random vectors".into(),
+        model: "vectors of a benchmark".into(),
         weights_digest: String::new(),
         adapter_digest: None,
         pooling: Pooling::LastToken,
@@ -138,21 +249,4 @@ fn write(args: &Args, folder: &std::path::Path, app: &App) -> Result<()> {
         normalized: true,
     })?;
     Ok(())
-}
-
-/// Unit vectors that depend on their numbers alone, `[n, dim]`.
-fn vectors(first: u64, n: usize, dim: usize) -> Matrix {
-    let mut matrix = Matrix::zeros(n, dim);
-    matrix
-        .data_mut()
-        .par_chunks_mut(dim.max(1))
-        .enumerate()
-        .for_each(|(row, vector)| {
-            let seed = mix(first + row as u64);
-            for (i, v) in vector.iter_mut().enumerate() {
-                *v = (mix(seed ^ i as u64) >> 40) as f32 / (1u32 << 23) as f32 - 1.0;
-            }
-            l2_normalise(vector);
-        });
-    matrix
 }

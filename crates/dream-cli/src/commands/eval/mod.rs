@@ -8,14 +8,15 @@ mod task_table;
 mod tasks;
 
 use crate::cli::App;
+use crate::errors::usage;
+use crate::measuring::MeasureArgs;
 use crate::output::check_place;
 use crate::progress::{Progress, Unit};
 use anyhow::Result;
 use dream::evaluate::DEFAULT_DEPTH;
 use dream_ir::beir::Dataset;
 use dream_ir::dataset::{DEFAULT_SUBSET, Part, Source};
-use dream_ir::measures::DEFAULT_MEASURES;
-use dream_ir::{Evaluation, EvaluationOptions, Measure, Qrels, Run, evaluate_with};
+use dream_ir::{Evaluation, Qrels, Run};
 use std::path::{Path, PathBuf};
 
 const USAGE: &str = "dream eval [OPTIONS] --run <FILE> --qrels <FILE>
@@ -51,26 +52,17 @@ pub struct Args {
     /// Which part of a set with several, for example languages
     #[arg(long, value_name = "NAME", default_value = DEFAULT_SUBSET)]
     subset: String,
-    /// Measures, for example nDCG@10,MAP,R@100,P@5,RR@10,Success@5 [default: nDCG@10,R@100,RR@10]
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        conflicts_with = "tasks"
-    )]
-    measures: Vec<Measure>,
     /// Print the value of each query too
     #[arg(long, conflicts_with = "tasks")]
     per_query: bool,
-    /// Take a document with the query's own id out of its ranking (tasks have rules of their own)
-    #[arg(long, conflicts_with = "tasks")]
-    ignore_identical_ids: bool,
     /// Documents found for each query
     #[arg(long, value_name = "N", default_value_t = DEFAULT_DEPTH, conflicts_with = "tasks")]
     depth: usize,
     /// Where to write what the retriever found, in TREC's form
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "tasks"])]
     run_out: Option<PathBuf>,
+    #[command(flatten)]
+    measuring: MeasureArgs,
     #[command(flatten)]
     tasks: tasks::TaskArgs,
     #[command(flatten)]
@@ -80,6 +72,11 @@ pub struct Args {
 /// Measures and prints.
 pub fn run(args: &Args, app: &App) -> Result<()> {
     if let Some(names) = &args.tasks.tasks {
+        if !args.measuring.is_default() {
+            return Err(usage(
+                "tasks have measures and rules of their own: options of measures do not go with --tasks",
+            ));
+        }
         return tasks::run(names, &args.tasks, &args.ranker, app);
     }
     let evaluation = match (&args.run, &args.qrels, &args.data) {
@@ -90,30 +87,10 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     printed::print(&evaluation, args.per_query, app)
 }
 
-impl Args {
-    fn measures(&self) -> &[Measure] {
-        if self.measures.is_empty() {
-            &DEFAULT_MEASURES
-        } else {
-            &self.measures
-        }
-    }
-
-    fn options(&self) -> EvaluationOptions {
-        EvaluationOptions {
-            drop_identical_ids: self.ignore_identical_ids,
-            ..EvaluationOptions::default()
-        }
-    }
-}
-
 fn of_run(run: &Path, qrels: &Path, args: &Args) -> Result<Evaluation> {
-    let (judgements, found) = (Qrels::read(qrels)?, Run::read(run)?);
-    if found.is_empty() {
-        tracing::warn!("{} holds no query: every measure is 0", run.display());
-    }
-    let evaluation = evaluate_with(&judgements, &found, args.measures(), args.options())?;
-    Ok(evaluation)
+    let judgements = Qrels::read(qrels)?;
+    let found = args.measuring.read_run(run)?;
+    args.measuring.evaluate(&judgements, &found)
 }
 
 fn of_retriever(args: &Args, data: &Path, app: &App) -> Result<Evaluation> {
@@ -130,12 +107,12 @@ fn of_retriever(args: &Args, data: &Path, app: &App) -> Result<Evaluation> {
     let ranker = args.ranker.load(app)?;
     let mut progress = Progress::new("encoding", Unit::Of("texts"), app);
     // One more, so that as many are left when the query's own document is taken out.
-    let depth = args.depth + usize::from(args.ignore_identical_ids);
+    let depth = args.depth + usize::from(args.measuring.drop_identical_ids);
     let run = ranker.rank(&dataset, depth, &mut |done, total| {
         progress.update(done as u64, total as u64);
     })?;
     progress.finish();
-    let evaluation = evaluate_with(&dataset.qrels, &run, args.measures(), args.options())?;
+    let evaluation = args.measuring.evaluate(&dataset.qrels, &run)?;
     if let Some(path) = &args.run_out {
         run.write(path, ranker.tag())?;
     }

@@ -3,10 +3,15 @@
 use crate::cli::App;
 use crate::output::{print_json, print_lines};
 use anyhow::Result;
+use dream_ir::measures::Scores;
+use dream_ir::statistics::{Interval, Resampling, bootstrap_mean};
 use dream_ir::{Evaluation, ScoreWidth};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
+
+/// Confidence of the intervals of means.
+const CONFIDENCE: f64 = 0.95;
 
 /// Prints in the form that was asked for.
 pub fn print(evaluation: &Evaluation, per_query: bool, app: &App) -> Result<()> {
@@ -25,6 +30,8 @@ fn lines(evaluation: &Evaluation, per_query: bool) -> Vec<String> {
         n_missing,
         n_unjudged,
         n_identical_ids,
+        score_width,
+        relevance_level,
         ..
     } = evaluation;
     let scores = &evaluation.scores;
@@ -35,10 +42,23 @@ fn lines(evaluation: &Evaluation, per_query: bool) -> Vec<String> {
             lines.extend(values.map(|(v, s)| format!("{query}\t{}\t{v:.4}", s.measure)));
         }
     }
-    let mean =
-        |s: &dream_ir::measures::Scores| format!("{:<8} {:.4}", s.measure.to_string(), s.mean);
-    lines.extend(scores.iter().map(mean));
+    for s in scores {
+        let interval = interval(s).map_or(String::new(), |Interval { low, high, .. }| {
+            format!("   95% [{low:.4}, {high:.4}]")
+        });
+        lines.push(format!(
+            "{:<8} {:.4}{interval}",
+            s.measure.to_string(),
+            s.mean
+        ));
+    }
     lines.push(format!("queries  {n_queries}"));
+    if *score_width != ScoreWidth::default() {
+        lines.push(format!("scores compared as {score_width}"));
+    }
+    if *relevance_level != 1 {
+        lines.push(format!("relevant from grade {relevance_level} on"));
+    }
     if *n_missing > 0 {
         lines.push(format!(
             "of them without any document, counted as 0: {n_missing}"
@@ -55,6 +75,11 @@ fn lines(evaluation: &Evaluation, per_query: bool) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// The bootstrap interval of a mean over queries.
+fn interval(scores: &Scores) -> Option<Interval> {
+    bootstrap_mean(&scores.values(), CONFIDENCE, Resampling::default())
 }
 
 /// The values of each query in the order of the measures.
@@ -87,12 +112,14 @@ impl Serialize for Printed<'_> {
         map.serialize_entry("missing", &evaluation.n_missing)?;
         map.serialize_entry("unjudged", &evaluation.n_unjudged)?;
         map.serialize_entry("identical_ids", &evaluation.n_identical_ids)?;
-        let width = match evaluation.score_width {
-            ScoreWidth::F32 => "f32",
-            ScoreWidth::F64 => "f64",
-        };
-        map.serialize_entry("score_width", width)?;
+        map.serialize_entry("score_width", &evaluation.score_width.to_string())?;
         map.serialize_entry("relevance_level", &evaluation.relevance_level)?;
+        let intervals: BTreeMap<String, Option<Interval>> = evaluation
+            .scores
+            .iter()
+            .map(|s| (s.measure.to_string(), interval(s)))
+            .collect();
+        map.serialize_entry("intervals", &intervals)?;
         if self.per_query {
             let names: Vec<String> = evaluation
                 .scores

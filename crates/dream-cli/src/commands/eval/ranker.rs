@@ -2,6 +2,7 @@
 
 use crate::cli::App;
 use crate::errors::usage;
+use crate::lexical::Bm25Args;
 use crate::load::{RetrieverArgs, load_retriever};
 use crate::models;
 use anyhow::Result;
@@ -22,12 +23,8 @@ pub struct RankerArgs {
     /// A retriever without a model
     #[arg(long, value_enum, value_name = "bm25")]
     retriever: Option<Lexical>,
-    /// BM25: how soon repetitions of a word stop counting [default: 0.9]
-    #[arg(long, value_name = "X")]
-    k1: Option<f32>,
-    /// BM25: how much long documents are held back, 0 to 1 [default: 0.4]
-    #[arg(long, value_name = "X")]
-    b: Option<f32>,
+    #[command(flatten)]
+    bm25: Bm25Args,
     #[command(flatten)]
     encoding: RetrieverArgs,
 }
@@ -35,7 +32,7 @@ pub struct RankerArgs {
 /// Retrievers without a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Lexical {
-    /// BM25 in Lucene's variant, English stems
+    /// BM25 in Lucene's variant
     Bm25,
 }
 
@@ -58,9 +55,6 @@ impl RankerArgs {
         if self.model.is_none() && self.retriever.is_none() {
             return Err(usage("wanted --model PATH|NAME or --retriever bm25"));
         }
-        if self.model.is_some() && (self.k1.is_some() || self.b.is_some()) {
-            return Err(usage("--k1 and --b belong to --retriever bm25"));
-        }
         Ok(())
     }
 
@@ -68,11 +62,7 @@ impl RankerArgs {
     pub fn load(&self, app: &App) -> Result<Ranker> {
         self.check()?;
         let Some(model) = &self.model else {
-            let default = Bm25Params::default();
-            return Ok(Ranker::Bm25(Bm25Params {
-                k1: self.k1.unwrap_or(default.k1),
-                b: self.b.unwrap_or(default.b),
-            }));
+            return Ok(Ranker::Bm25(self.bm25.params()));
         };
         Ok(Ranker::Dense {
             retriever: Box::new(load_retriever(model, &self.encoding, app)?),
@@ -153,7 +143,7 @@ impl Ranker {
                 "variant": "lucene",
                 "k1": params.k1.to_string(),
                 "b": params.b.to_string(),
-                "language": "english",
+                "language": params.language.to_string(),
             }),
         }
     }
