@@ -103,6 +103,11 @@ impl Env {
     pub fn models(&self) -> PathBuf {
         self.cache.join("models")
     }
+
+    /// Where our own data sets lie, in the layout of the hub's cache.
+    pub fn datasets(&self) -> PathBuf {
+        self.cache.join("datasets")
+    }
 }
 
 /// `~/x` in the home folder.

@@ -4,17 +4,23 @@
 mod allocator;
 mod cli;
 mod commands;
+mod datasets;
 mod env;
 mod errors;
+#[cfg(test)]
+mod fake_hub;
+mod hub;
 mod interrupt;
 mod kinds;
 mod lexical;
 mod load;
 mod logging;
+mod measuring;
 mod models;
 mod output;
 mod progress;
 mod stores;
+mod table;
 mod training;
 
 use anyhow::Context as _;

@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::corpus::Corpus;
 use crate::document::Query;
 use crate::error::{Error, Result};
-use crate::jsonl::read_jsonl;
+use crate::jsonl::JsonLines;
+use crate::lines::LineReader;
 use crate::qrels::Qrels;
 
 /// One retrieval set with the judgements of one split.
@@ -31,8 +32,10 @@ impl Dataset {
                 "{split:?} is not the name of a split"
             )));
         }
-        let qrels = Qrels::read(dir.join("qrels").join(format!("{split}.tsv")))?;
-        let queries = judged_queries(dir, split, &qrels)?;
+        let qrels_name = format!("qrels/{split}.tsv");
+        let qrels = Qrels::read(dir.join(&qrels_name))?;
+        let queries = read_queries(dir.join("queries.jsonl"))?;
+        let queries = Self::judged_queries(dir, &qrels_name, queries, &qrels)?;
         let corpus = Corpus::read(dir.join("corpus.jsonl"))?;
         Ok(Self {
             corpus,
@@ -40,39 +43,50 @@ impl Dataset {
             qrels,
         })
     }
+
+    /// Keeps the queries that are judged; judgements of a query that is not there are an error, which names `place`
+    /// and the file of the judgements.
+    pub(crate) fn judged_queries(
+        place: &Path,
+        qrels_name: &str,
+        mut queries: Vec<Query>,
+        qrels: &Qrels,
+    ) -> Result<Vec<Query>> {
+        queries.retain(|query| qrels.get(&query.id).is_some());
+        if queries.len() < qrels.len() {
+            let known: HashSet<&str> = queries.iter().map(|q| q.id.as_str()).collect();
+            let lost: Vec<&str> = qrels
+                .iter()
+                .map(|(id, _)| id)
+                .filter(|id| !known.contains(id))
+                .collect();
+            return Err(Error::Invalid(format!(
+                "{}: {qrels_name} judges {} queries that are not among the queries, first {:?}",
+                place.display(),
+                lost.len(),
+                lost[0],
+            )));
+        }
+        Ok(queries)
+    }
 }
 
 /// Reads a `queries.jsonl`; a repeated id is an error.
 pub fn read_queries(path: impl AsRef<Path>) -> Result<Vec<Query>> {
+    queries_from(LineReader::open(path)?)
+}
+
+/// The same from lines that are no file of their own.
+pub(crate) fn queries_from(lines: LineReader) -> Result<Vec<Query>> {
     let mut queries: Vec<Query> = Vec::new();
     let mut seen = HashSet::new();
-    let mut values = read_jsonl::<Query>(path)?;
+    let mut values = JsonLines::<Query>::new(lines);
     while let Some(query) = values.next() {
         let query = query?;
         if !seen.insert(query.id.clone()) {
             return Err(values.error(format!("query id {:?} was given before", query.id)));
         }
         queries.push(query);
-    }
-    Ok(queries)
-}
-
-fn judged_queries(dir: &Path, split: &str, qrels: &Qrels) -> Result<Vec<Query>> {
-    let mut queries = read_queries(dir.join("queries.jsonl"))?;
-    queries.retain(|query| qrels.get(&query.id).is_some());
-    if queries.len() < qrels.len() {
-        let known: HashSet<&str> = queries.iter().map(|q| q.id.as_str()).collect();
-        let lost: Vec<&str> = qrels
-            .iter()
-            .map(|(id, _)| id)
-            .filter(|id| !known.contains(id))
-            .collect();
-        return Err(Error::Invalid(format!(
-            "{}: qrels/{split}.tsv judges {} queries that queries.jsonl does not hold, first {:?}",
-            dir.display(),
-            lost.len(),
-            lost[0],
-        )));
     }
     Ok(queries)
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::document::Document;
 use crate::error::{Error, Result};
-use crate::jsonl::read_jsonl;
+use crate::jsonl::JsonLines;
+use crate::lines::LineReader;
 
 /// Documents with distinct ids, in file order.
 #[derive(Debug, Clone, Default)]
@@ -26,13 +27,19 @@ impl Corpus {
 
     /// Reads a `corpus.jsonl` (BEIR: `_id`, `title`, `text`); an empty one is an error.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read_from(LineReader::open(path)?)
+    }
+
+    /// The same from lines that are no file of their own.
+    pub fn read_from(lines: LineReader) -> Result<Self> {
+        let path = lines.path().to_owned();
         let mut corpus = Self::default();
-        let mut values = read_jsonl::<Document>(path.as_ref())?;
+        let mut values = JsonLines::<Document>::new(lines);
         while let Some(document) = values.next() {
             corpus.push(document?).map_err(|what| values.error(what))?;
         }
         if corpus.is_empty() {
-            let path = path.as_ref().display();
+            let path = path.display();
             return Err(Error::Invalid(format!(
                 "{path}: the corpus holds no document"
             )));
@@ -40,7 +47,8 @@ impl Corpus {
         Ok(corpus)
     }
 
-    fn push(&mut self, document: Document) -> Result<(), String> {
+    /// Adds a document; a repeated id is an error.
+    pub(crate) fn push(&mut self, document: Document) -> Result<(), String> {
         let next = self.documents.len();
         if let Some(first) = self.index.insert(document.id.clone(), next) {
             let id = document.id;

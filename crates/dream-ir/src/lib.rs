@@ -23,6 +23,7 @@ pub mod atomic_write;
 pub mod beir;
 pub mod bm25;
 pub mod corpus;
+pub mod dataset;
 mod decompress;
 pub mod document;
 pub mod error;
@@ -38,6 +39,7 @@ pub mod qrels;
 pub mod run;
 pub mod statistics;
 pub mod stream;
+pub mod tasks;
 pub mod training;
 
 pub use analyzer::{Analyzer, Language};

@@ -8,9 +8,11 @@ mod explain;
 mod fuse;
 mod heads;
 mod index;
+mod leaderboard;
 mod models;
 mod quickstart;
 mod search;
+mod tasks;
 pub mod train;
 
 use crate::cli::App;
@@ -25,6 +27,8 @@ pub enum Command {
     Index(index::Args),
     Search(search::Args),
     Eval(eval::Args),
+    Tasks(tasks::Args),
+    Leaderboard(leaderboard::Args),
     Fuse(fuse::Args),
     Heads(heads::Args),
     Explain(explain::Args),
@@ -43,6 +47,8 @@ impl Command {
             Self::Index(args) => index::run(args, app),
             Self::Search(args) => search::run(args, app),
             Self::Eval(args) => eval::run(args, app),
+            Self::Tasks(args) => tasks::run(args, app),
+            Self::Leaderboard(args) => leaderboard::run(args, app),
             Self::Fuse(args) => fuse::run(args, app),
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),

@@ -13,9 +13,10 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{cache, hub::hex, resolve};
+use super::{cache, resolve};
 use crate::env::Env;
 use crate::errors::usage;
+use crate::hub::hex;
 
 /// A model's own description.
 #[derive(Debug, Serialize)]

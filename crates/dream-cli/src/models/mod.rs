@@ -16,9 +16,7 @@ use serde::Serialize;
 
 use crate::env::Env;
 use crate::errors::usage;
-
-/// Called with the bytes that have arrived and the bytes expected (0 while unknown).
-pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;
+use crate::hub::Progress;
 
 /// The model every command takes when none is named.
 pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";

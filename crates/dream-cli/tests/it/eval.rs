@@ -27,7 +27,7 @@ fn a_run_is_measured_and_missing_queries_count_as_zero() {
     );
     let shown = dream(&arguments).ok();
     assert!(
-        shown.starts_with("nDCG@10  0.3155\nR@100    0.5000\nRR@10    0.2500\nqueries  2\n"),
+        shown.starts_with("nDCG@10  0.3155   95% [0.0000, ") && shown.contains("\nqueries  2\n"),
         "{shown}"
     );
 }
@@ -133,11 +133,114 @@ fn a_run_that_could_not_be_written_is_refused_before_anything_is_encoded() {
 
 #[test]
 fn one_of_the_two_forms_is_demanded() {
-    dream(&["eval"]).refused(&["--model"]);
+    dream(&["eval"]).refused(&["--data", "--tasks"]);
     dream(&["eval", "--run", "x"]).refused(&["--qrels"]);
     dream(&["eval", "--model", "x"]).refused(&["--data"]);
+    dream(&["eval", "--data", "x"]).refused(&["--model PATH|NAME or --retriever bm25"]);
+    dream(&["eval", "--data", "x", "--model", "y", "--retriever", "bm25"]).refused(&["cannot be"]);
+    dream(&["eval", "--data", "x", "--model", "y", "--force"]).refused(&["cannot be used with"]);
     let both = [
         "eval", "--run", "x", "--qrels", "y", "--model", "z", "--data", "w",
     ];
     dream(&both).refused(&["cannot be used with"]);
+}
+
+#[test]
+fn measures_values_of_queries_and_the_identical_id_rule_are_as_asked_for() {
+    // q1 is itself in the corpus and found first: with the rule, a moves from rank 2 to 1.
+    let dir = folder();
+    let run = text(&write(dir.path(), "run", "q1\tq1\t3\nq1\ta\t2\nq2\tb\t1\n"));
+    let qrels = text(&write(dir.path(), "qrels", "q1 0 a 1\nq2 0 a 1\n"));
+    let arguments = [
+        "eval",
+        "--run",
+        &run,
+        "--qrels",
+        &qrels,
+        "--measures",
+        "MAP,P@2,Success@1",
+    ];
+    let value = |more: &[&str]| {
+        dream(&[&arguments[..], more, &["--json"]].concat())
+            .json()
+            .remove(0)
+    };
+    let plain = value(&[]);
+    assert_eq!(
+        (&plain["MAP"], &plain["P@2"], &plain["Success@1"]),
+        (&0.25.into(), &0.25.into(), &0.0.into())
+    );
+    assert_eq!(
+        (&plain["identical_ids"], &plain["nDCG@10"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    let ruled = value(&["--ignore-identical-ids", "--per-query"]);
+    assert_eq!(
+        (&ruled["MAP"], &ruled["Success@1"]),
+        (&0.5.into(), &0.5.into())
+    );
+    assert_eq!(ruled["identical_ids"], 1);
+    assert_eq!(ruled["per_query"]["q1"]["MAP"], 1.0);
+    let shown = dream(&[&arguments[..], &["--ignore-identical-ids", "--per-query"]].concat()).ok();
+    assert!(shown.starts_with("q1\tMAP\t1.0000\n"), "{shown}");
+    assert!(shown.contains("own id, taken out: 1"), "{shown}");
+    let hole = [
+        "eval",
+        "--run",
+        &run,
+        "--qrels",
+        &qrels,
+        "--measures",
+        "hole@3",
+    ];
+    dream(&hole).refused(&["hole"]);
+}
+
+#[test]
+fn bm25_is_measured_like_a_retriever_and_on_every_layout() {
+    let data = tiny_beir();
+    let run = text(&data.path().join("run"));
+    let folder = text(data.path());
+    let arguments = ["eval", "--retriever", "bm25", "--data", &folder];
+    let value = dream(&[&arguments[..], &["--run-out", &run, "--json"]].concat())
+        .json()
+        .remove(0);
+    // The text of the third document and query, x, is one letter and a word all the same.
+    assert_eq!(
+        (&value["nDCG@10"], &value["missing"]),
+        (&1.0.into(), &0.into())
+    );
+    assert!(
+        std::fs::read_to_string(&run)
+            .expect("written")
+            .starts_with("q0 Q0 d0 1 ")
+    );
+    let hub = "../dream-ir/fixtures/hub/usual";
+    let value = dream(&[
+        "eval",
+        "--retriever",
+        "bm25",
+        "--data",
+        hub,
+        "--measures",
+        "RR@10",
+        "--json",
+    ]);
+    assert_eq!(value.json()[0]["RR@10"], 1.0);
+    let languages = "../dream-ir/fixtures/hub/languages";
+    let arguments = [
+        "eval",
+        "--retriever",
+        "bm25",
+        "--data",
+        languages,
+        "--split",
+        "all",
+    ];
+    assert_eq!(
+        dream(&[&arguments[..], &["--subset", "fr", "--json"]].concat()).json()[0]["queries"],
+        2
+    );
+    dream(&arguments).refused(&["no queries"]);
+    dream(&["eval", "--retriever", "bm25", "--data", &folder, "--k1=-1"]).refused(&["k1"]);
 }

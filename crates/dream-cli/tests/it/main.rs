@@ -11,5 +11,6 @@ mod index;
 mod program;
 mod restart;
 mod search;
+mod tasks;
 mod training;
 mod usage;

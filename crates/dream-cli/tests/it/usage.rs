@@ -6,7 +6,15 @@ use crate::program::{command, dream, fixture};
 fn help_and_version_succeed_and_mistakes_are_usage_errors() {
     assert!(dream(&["--version"]).ok().starts_with("dream "));
     let help = dream(&["--help"]).ok();
-    for name in ["embed", "encode", "search", "eval", "models"] {
+    for name in [
+        "embed",
+        "encode",
+        "search",
+        "eval",
+        "tasks",
+        "leaderboard",
+        "models",
+    ] {
         assert!(help.contains(&format!("\n  {name} ")), "{name} in {help}");
         assert!(dream(&[name, "--help"]).ok().contains("Example"), "{name}");
     }
