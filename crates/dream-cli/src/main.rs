@@ -9,6 +9,7 @@ mod errors;
 mod interrupt;
 mod load;
 mod logging;
+mod measuring;
 mod models;
 mod output;
 mod progress;

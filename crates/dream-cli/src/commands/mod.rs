@@ -1,6 +1,7 @@
 //! The commands: one module each, with its arguments and a `run`.
 
 mod bench;
+mod compare;
 mod embed;
 mod encode;
 mod eval;
@@ -22,6 +23,7 @@ pub enum Command {
     Encode(encode::Args),
     Search(search::Args),
     Eval(eval::Args),
+    Compare(compare::Args),
     Heads(heads::Args),
     Explain(explain::Args),
     Train(train::Args),
@@ -38,6 +40,7 @@ impl Command {
             Self::Encode(args) => encode::run(args, app),
             Self::Search(args) => search::run(args, app),
             Self::Eval(args) => eval::run(args, app),
+            Self::Compare(args) => compare::run(args, app),
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
             Self::Train(args) => train::run(args, app),
