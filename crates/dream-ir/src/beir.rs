@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::corpus::Corpus;
 use crate::document::Query;
 use crate::error::{Error, Result};
-use crate::jsonl::read_jsonl;
+use crate::jsonl::JsonLines;
+use crate::lines::LineReader;
 use crate::qrels::Qrels;
 
 /// One retrieval set with the judgements of one split.
@@ -44,9 +45,14 @@ impl Dataset {
 
 /// Reads a `queries.jsonl`; a repeated id is an error.
 pub fn read_queries(path: impl AsRef<Path>) -> Result<Vec<Query>> {
+    read_queries_from(LineReader::open(path)?)
+}
+
+/// The same of lines that do not come from a file.
+pub fn read_queries_from(lines: LineReader) -> Result<Vec<Query>> {
     let mut queries: Vec<Query> = Vec::new();
     let mut seen = HashSet::new();
-    let mut values = read_jsonl::<Query>(path)?;
+    let mut values = JsonLines::<Query>::new(lines);
     while let Some(query) = values.next() {
         let query = query?;
         if !seen.insert(query.id.clone()) {
