@@ -85,7 +85,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     if let Some(path) = &args.run {
         check_place(path)?;
     }
-    let index = Index::open(&args.index)?;
+    let index = Index::open(&args.index)?.streaming();
     if args.verify {
         index.verify()?;
     }
