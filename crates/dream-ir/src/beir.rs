@@ -73,11 +73,11 @@ impl Dataset {
 
 /// Reads a `queries.jsonl`; a repeated id is an error.
 pub fn read_queries(path: impl AsRef<Path>) -> Result<Vec<Query>> {
-    queries_from(LineReader::open(path)?)
+    read_queries_from(LineReader::open(path)?)
 }
 
-/// The same from lines that are no file of their own.
-pub(crate) fn queries_from(lines: LineReader) -> Result<Vec<Query>> {
+/// The same of lines that do not come from a file.
+pub fn read_queries_from(lines: LineReader) -> Result<Vec<Query>> {
     let mut queries: Vec<Query> = Vec::new();
     let mut seen = HashSet::new();
     let mut values = JsonLines::<Query>::new(lines);

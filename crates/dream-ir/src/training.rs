@@ -16,7 +16,8 @@ use crate::corpus::Corpus;
 use crate::decompress;
 use crate::document::{Document, DocumentJson, Id};
 use crate::error::{Error, Result};
-use crate::jsonl::read_jsonl;
+use crate::jsonl::JsonLines;
+use crate::lines::LineReader;
 
 /// One training example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -94,8 +95,13 @@ impl RowJson {
 
 /// Reads a `train.jsonl`. A row without a target is an error with file and line.
 pub fn read_training_rows(path: impl AsRef<Path>) -> Result<Vec<TrainingRow>> {
+    read_training_rows_from(LineReader::open(path)?)
+}
+
+/// The same of lines that do not come from a file.
+pub fn read_training_rows_from(lines: LineReader) -> Result<Vec<TrainingRow>> {
     let mut rows = Vec::new();
-    let mut values = read_jsonl::<RowJson>(path)?;
+    let mut values = JsonLines::<RowJson>::new(lines);
     while let Some(json) = values.next() {
         let row = json?.into_row(values.line());
         rows.push(row.map_err(|what| values.error(what))?);

@@ -1,6 +1,7 @@
 //! The commands: one module each, with its arguments and a `run`.
 
 mod bench;
+mod compare;
 mod embed;
 mod encode;
 mod eval;
@@ -28,6 +29,7 @@ pub enum Command {
     Tasks(tasks::Args),
     Leaderboard(leaderboard::Args),
     Fuse(fuse::Args),
+    Compare(compare::Args),
     Heads(heads::Args),
     Explain(explain::Args),
     Train(train::Args),
@@ -47,6 +49,7 @@ impl Command {
             Self::Tasks(args) => tasks::run(args, app),
             Self::Leaderboard(args) => leaderboard::run(args, app),
             Self::Fuse(args) => fuse::run(args, app),
+            Self::Compare(args) => compare::run(args, app),
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
             Self::Train(args) => train::run(args, app),

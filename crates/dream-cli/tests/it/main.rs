@@ -2,6 +2,7 @@
 
 mod bad_models;
 mod bench;
+mod compare;
 mod embed;
 mod eval;
 mod explain;

@@ -31,7 +31,7 @@ pub(super) fn open(file: &Path, part: Part) -> Result<Dataset> {
         let folder = archive.folder(part.subset)?;
         let qrels_name = format!("{folder}qrels/{}.tsv", part.split);
         let qrels = Qrels::read_from(archive.lines(&qrels_name)?)?;
-        let queries = beir::queries_from(archive.lines(&format!("{folder}queries.jsonl"))?)?;
+        let queries = beir::read_queries_from(archive.lines(&format!("{folder}queries.jsonl"))?)?;
         let queries = Dataset::judged_queries(file, &qrels_name, queries, &qrels)?;
         let corpus = Corpus::read_from(archive.lines(&format!("{folder}corpus.jsonl"))?)?;
         Ok(Dataset {

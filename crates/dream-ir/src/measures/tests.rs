@@ -171,6 +171,16 @@ fn the_relevance_level_moves_every_measure_but_ndcg() {
 }
 
 #[test]
+fn a_query_with_nothing_but_grades_below_0_is_worth_0() {
+    // trec_eval's table of grades has no place for it: pytrec_eval 0.5.11 crashes.
+    let qrels = qrels(&[("q", "a", -2), ("q", "b", -3)]);
+    let run = run("q", &["a", "b"]);
+    let measures = [Measure::Ndcg(10), Measure::Map(10), Measure::Rr(10)];
+    assert_eq!(values(&qrels, &run, &measures), [0.0; 3]);
+    assert_eq!(values(&qrels, &run, &[Measure::Judged(10)]), [1.0]);
+}
+
+#[test]
 fn with_the_rule_on_a_query_does_not_find_itself() {
     // As in ArguAna: the query is an argument of the corpus, its counter-argument is relevant.
     let qrels = qrels(&[("arg1", "counter1", 1), ("arg2", "counter2", 1)]);
