@@ -69,7 +69,7 @@ fn a_fetched_set_holds_what_the_task_needs_and_is_found_again() {
     let (task, subsets) = scifact();
     let mut seen = Vec::new();
     let fetched = fetch(task, &subsets, &env, &mut |done, total| {
-        seen.push((done, total))
+        seen.push((done, total));
     })
     .unwrap();
     assert_eq!(

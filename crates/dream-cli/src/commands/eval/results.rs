@@ -58,8 +58,10 @@ impl ResultsFolder {
             parameters = Some(retriever.model.decoder.n_parameters());
             tokens = Some(config.max_document_tokens.max(config.max_query_tokens));
             dim = Some(retriever.dim());
-            prompts = !self.identity["task_prompt"].is_null()
-                || !(config.query_prompt.is_empty() && config.document_prompt.is_empty());
+            prompts = self.identity["task_prompt"].is_string()
+                || [&config.query_prompt, &config.document_prompt]
+                    .iter()
+                    .any(|prompt| !prompt.is_empty());
             kind = "dense";
         }
         let meta = json!({
@@ -133,7 +135,7 @@ impl ResultsFolder {
         let subset = &task.subsets[0];
         let main = mean(scores);
         let mut result = self.empty(task);
-        result.dataset_revision = "1".to_owned(); // MTEB's for aggregates
+        "1".clone_into(&mut result.dataset_revision); // MTEB's for aggregates
         result.evaluation_time = times;
         let entry = SubsetScores {
             hf_subset: subset.name.clone(),

@@ -158,9 +158,8 @@ mod tests {
         assert!(configs("---\nconfigs: 3\n---\n", &[]).is_err());
         assert!(configs("---\nconfigs:\n- data_files: '[a'\n---\n", &[]).is_err());
         assert!(configs("---\n\tx: [\n---\n", &[]).is_err());
-        let bomb: String = (0..40)
-            .map(|i| format!("a{i}: &a{i} [*a{0},*a{0}]\n", i - 1))
-            .collect();
-        assert!(configs(&format!("---\na-1: &a-1 x\n{bomb}---\n"), &[]).is_err());
+        let line = |i: i32| format!("a{i}: &a{i} [*a{0},*a{0}]", i - 1);
+        let bomb = (0..40).map(line).collect::<Vec<_>>().join("\n");
+        assert!(configs(&format!("---\na-1: &a-1 x\n{bomb}\n---\n"), &[]).is_err());
     }
 }
