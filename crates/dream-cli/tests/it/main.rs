@@ -9,6 +9,7 @@ mod fuse;
 mod heads;
 mod index;
 mod program;
+mod restart;
 mod search;
 mod training;
 mod usage;

@@ -153,7 +153,10 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
 fn dense(args: &Args, k: usize, app: &App) -> Result<(Run, Vec<Query>, Option<Found>)> {
     let folder = needed(args.index.as_ref(), "--index")?;
     let model = needed(args.model.as_ref(), "--model")?;
-    let index = Index::open(folder)?;
+    let mut index = Index::open(folder)?;
+    if args.kind.is_exact() {
+        index = index.streaming();
+    }
     if args.verify {
         index.verify()?;
     }
