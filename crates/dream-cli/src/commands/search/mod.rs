@@ -176,7 +176,10 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
 /// By inner products of embeddings.
 fn dense(args: &Args, k: usize, app: &App) -> Result<(Run, Vec<Query>, Option<Found>)> {
     let folder = needed(args.index.as_ref(), "--index")?;
-    let index = Index::open(folder)?.streaming();
+    let mut index = Index::open(folder)?;
+    if args.kind.is_exact() {
+        index = index.streaming();
+    }
     if args.verify {
         index.verify()?;
     }
