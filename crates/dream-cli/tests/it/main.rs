@@ -5,8 +5,11 @@ mod bench;
 mod embed;
 mod eval;
 mod explain;
+#[path = "../../../dream-stores/tests/it/fake.rs"]
+mod fake;
 mod heads;
 mod index;
 mod program;
+mod push;
 mod training;
 mod usage;
