@@ -154,7 +154,10 @@ fn an_index_is_searched_only_by_what_made_it() {
         "encode", "--model", &llama, "--data", &folder, "--out", &out,
     ];
     dream(&encode).ok();
-    dream(&encode).refused(&["holds an index already; --force"]);
+    let again = dream(&encode).ok();
+    assert!(again.ends_with("3 of them were there\n"), "{again}");
+    dream(&[&encode[..], &["--index-dtype", "i8"]].concat())
+        .refused(&["was made with dtype \"f32\", not \"i8\"; --force"]);
     dream(&[&encode[..], &["--force", "-q"]].concat()).ok();
     let search =
         |more: &[&str]| dream(&[&["search", "--index", &out, "--query", "a"][..], more].concat());

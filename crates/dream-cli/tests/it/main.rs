@@ -11,5 +11,6 @@ mod heads;
 mod index;
 mod program;
 mod push;
+mod restart;
 mod training;
 mod usage;

@@ -37,6 +37,16 @@ impl MappedFile {
     pub fn bytes(&self) -> &[u8] {
         self.0.as_deref().unwrap_or_default()
     }
+
+    /// Lets the system have the memory of what was read so far; what is looked at again is read again.
+    pub fn release(&self) {
+        #[cfg(unix)]
+        if let Some(map) = &self.0 {
+            // SAFETY: nothing can be written through a map for reading, so every page comes back from the file.
+            let released = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            released.ok(); // a hint
+        }
+    }
 }
 
 /// A dense f32 tensor, row-major.

@@ -4,6 +4,9 @@
 //! happens in between, a later [`Build`] with the same recipe and documents makes the shards that are missing.
 //! Batches begin anew in each shard, so it makes the same bits.
 
+mod earlier;
+
+use self::earlier::{check_data, is_json_in_the_making, read_earlier, remove_earlier};
 use super::data::{Data, DataHasher};
 use super::hashed_file::{Checker, Watch};
 use super::manifest::{MANIFEST, Manifest, Shard, content_digest, shard_name};
@@ -13,7 +16,6 @@ use super::recipe::Recipe;
 use super::shard_writer::{ShardWriter, shard_of_file};
 use super::writer::remove_files;
 use crate::encode::EncodeStream;
-use crate::files::{TEMPORARY, temporary_prefix};
 use crate::retriever::{Retriever, Role};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -131,9 +133,8 @@ impl Build {
             });
             let is_ours = self.part.part_of().owns(number);
             let earlier = self.part.shards.get(number / self.part.of);
-            let earlier = earlier
-                .filter(|_| is_ours)
-                .map(|shard| (shard.count, shard.data_blake3.clone().unwrap_or_default()));
+            let earlier = earlier.filter(|_| is_ours);
+            let earlier = earlier.map(|shard| shard.data_blake3.clone().unwrap_or_default());
             if is_ours && earlier.is_none() && !self.part.complete {
                 let mut told = |n| progress(done + n);
                 if let Some(shard) = self.encode(number, retriever, shard, &mut told)? {
@@ -143,10 +144,8 @@ impl Build {
                 skip(shard, &mut || progress(done))?;
             }
             let here = here.finish();
-            if let Some((_, digest)) = earlier {
-                if digest != here.blake3 {
-                    return Err(self.other_documents(&shard_name(number)));
-                }
+            if earlier.is_some_and(|digest| digest != here.blake3) {
+                return Err(self.other_documents(&shard_name(number)));
             }
             done += if is_ours { here.documents } else { 0 };
             if here.documents < size {
@@ -293,71 +292,6 @@ impl Build {
         let folder = self.folder.display();
         Error::Invalid(format!("{folder}: {shard} was made of other documents"))
     }
-}
-
-/// What an earlier process did, as its files say.
-fn read_earlier(folder: &Path, part: PartOf) -> Result<Option<Part>> {
-    if folder.join(MANIFEST).exists() {
-        let manifest = Manifest::read(folder)?;
-        let known = Part::of_index(&manifest, part);
-        return known.map(Some).ok_or_else(|| {
-            let folder = folder.display();
-            Error::Invalid(format!(
-                "{folder} holds an index already, which does not say what it was made of"
-            ))
-        });
-    }
-    refuse_other_counts(folder, part)?;
-    let path = folder.join(part.file_name());
-    path.exists().then(|| Part::read(&path)).transpose()
-}
-
-/// Refuses a folder in which an index lies that is dealt in another number of parts.
-fn refuse_other_counts(folder: &Path, part: PartOf) -> Result<()> {
-    let parts = PartOf::all_in(folder)?;
-    match parts.iter().find(|other| other.count() != part.count()) {
-        None => Ok(()),
-        Some(other) => Err(Error::Invalid(format!(
-            "{} holds part {other} of an index, this would be part {part}",
-            folder.display(),
-        ))),
-    }
-}
-
-/// Removes what was done of this part; of a whole index all that belongs to one.
-fn remove_earlier(folder: &Path, part: PartOf) -> Result<()> {
-    if part != PartOf::WHOLE {
-        refuse_other_counts(folder, part)?;
-    }
-    // First: from here on the folder is no index.
-    remove_files(folder, |name| name == MANIFEST)?;
-    remove_files(folder, |name| {
-        let is_part =
-            PartOf::of_file_name(name).is_some_and(|other| other == part || part == PartOf::WHOLE);
-        is_part || shard_of_file(name).is_some_and(|number| part.owns(number))
-    })
-}
-
-/// A manifest or file of this part that a killed process did not finish.
-fn is_json_in_the_making(name: &str, part: PartOf) -> bool {
-    let of = |json: &str| name.starts_with(&temporary_prefix(json)) && name.ends_with(TEMPORARY);
-    of(&part.file_name()) || (part == PartOf::WHOLE && of(MANIFEST))
-}
-
-fn check_data(folder: &Path, earlier: &Data, now: &Data) -> Result<()> {
-    if earlier == now {
-        return Ok(());
-    }
-    Err(Error::Invalid(format!(
-        "{} was made of other documents: {} of {} bytes with digest {}, not {} of {} with {}",
-        folder.display(),
-        earlier.documents,
-        earlier.bytes,
-        earlier.blake3,
-        now.documents,
-        now.bytes,
-        now.blake3,
-    )))
 }
 
 /// Reads documents that are not to be encoded.

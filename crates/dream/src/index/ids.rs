@@ -51,6 +51,7 @@ impl Ids {
                 shard.count
             )));
         }
+        file.release();
         Ok(Self { file, starts })
     }
 

@@ -259,44 +259,4 @@ impl Part {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_written_and_read_and_count_from_0() {
-        let part: PartOf = "1/4".parse().unwrap();
-        assert_eq!((part.index(), part.count()), (1, 4));
-        assert_eq!(part.to_string(), "1/4");
-        assert_eq!(part.file_name(), "part-00001-of-00004.json");
-        assert_eq!(PartOf::of_file_name("part-00001-of-00004.json"), Some(part));
-        for name in [
-            "part-1-of-4.json",
-            "part-00004-of-00004.json",
-            "part-00001-of-00004.json.tmp",
-        ] {
-            assert_eq!(PartOf::of_file_name(name), None, "{name}");
-        }
-        let error = |text: &str| text.parse::<PartOf>().unwrap_err();
-        assert!(error("4/4").contains("0/4 to 3/4, not 4/4"));
-        assert!(error("0/0").contains("1 to 100000 parts, not 0"));
-        assert!(error("0/9999999").contains("not 9999999"));
-        for text in ["", "3", "1/", "-1/4", "1/4/4", "a/b", "1 / 4"] {
-            assert!(error(text).contains("such as 0/4"), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_document_belongs_to_exactly_one_part() {
-        for all in [0, 1, 9, 10, 11, 95, 100, 1003] {
-            for count in 1..7 {
-                let parts: Vec<_> = (0..count).map(|i| PartOf::new(i, count).unwrap()).collect();
-                for shard in 0..all.div_ceil(10) {
-                    assert_eq!(parts.iter().filter(|part| part.owns(shard)).count(), 1);
-                }
-                let documents = parts.iter().map(|part| part.documents(all, 10));
-                assert_eq!(documents.sum::<usize>(), all, "{all} in {count} parts");
-            }
-        }
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@ pub struct Index {
     pub manifest: Manifest,
     pub(super) folder: PathBuf,
     shards: Vec<OpenShard>,
+    streams: bool,
 }
 
 #[derive(Debug)]
@@ -54,7 +55,22 @@ impl Index {
             manifest,
             folder: folder.into(),
             shards,
+            streams: false,
         })
+    }
+
+    /// Lets the system have the memory of each shard as soon as a search went over it. What is mapped of an index
+    /// is then no more than a shard, however large the index is; a second search maps it all again, which takes
+    /// about as long as the inner products with a few queries.
+    #[must_use]
+    pub fn streaming(mut self) -> Self {
+        self.streams = true;
+        self
+    }
+
+    /// Lets the system have the memory of a shard, by its number: for who walks over [`Self::rows`] once.
+    pub fn release(&self, shard: usize) {
+        self.shards[shard].release();
     }
 
     /// Number of documents.
@@ -102,7 +118,12 @@ impl Index {
             )));
         }
         let mut top = TopK::new(queries, k)?;
-        self.rows().for_each(|rows| top.add(rows));
+        for (rows, shard) in self.rows().zip(&self.shards) {
+            top.add(rows);
+            if self.streams {
+                shard.release();
+            }
+        }
         Ok(top.finish())
     }
 
@@ -132,7 +153,14 @@ impl OpenShard {
             ids: Ids::open(&place(IDS), shard)?,
         };
         opened.check_scales(&place(SCALES), dtype)?;
+        opened.scales.release();
         Ok(opened)
+    }
+
+    /// What is mapped of the numbers is read again when it is wanted again.
+    fn release(&self) {
+        self.embeddings.release();
+        self.scales.release();
     }
 
     /// The scales where they lie.

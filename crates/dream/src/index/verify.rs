@@ -49,10 +49,10 @@ impl Index {
             for same in hashes.chunk_by(|a, b| a.0 == b.0) {
                 let mut ids: Vec<&str> = same.iter().map(|(_, at)| self.id(*at)).collect();
                 ids.sort_unstable();
-                if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+                if let Some(twice) = ids.windows(2).position(|pair| pair[0] == pair[1]) {
                     return Err(Error::Malformed {
                         path: self.folder.clone(),
-                        what: format!("holds document {:?} twice", twice[0]),
+                        what: format!("holds document {:?} twice", ids[twice]),
                     });
                 }
             }

@@ -42,6 +42,9 @@ pub struct Args {
     /// Runs timed, after one that is not
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeats: usize,
+    /// Search as `dream search` does, which gives the memory of each shard back after it
+    #[arg(long)]
+    streaming: bool,
     /// Folder for the index, kept; else a temporary one
     #[arg(long, value_name = "DIR")]
     index: Option<PathBuf>,
@@ -70,7 +73,10 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     if !folder.join(dream::index::manifest::MANIFEST).exists() {
         write(args, &folder, app)?;
     }
-    let index = Index::open(&folder)?;
+    let mut index = Index::open(&folder)?;
+    if args.streaming {
+        index = index.streaming();
+    }
     let dtype = index.manifest.dtype;
     if dtype != args.index_dtype {
         let (folder, asked) = (folder.display(), args.index_dtype);

@@ -65,34 +65,42 @@ impl FromStr for Shard {
 mod tests {
     use super::*;
 
-    fn resolved(text: &str, rank: Result<Option<Rank>, String>) -> Result<String, String> {
-        let part = text.parse::<Shard>()?.resolve(&rank);
+    type Said = Result<Option<Rank>, String>;
+
+    fn resolved(text: &str, rank: &Said) -> Result<String, String> {
+        let part = text.parse::<Shard>()?.resolve(rank);
         part.map(|part| part.to_string()).map_err(|e| e.to_string())
     }
 
-    fn rank(index: usize, count: Option<usize>) -> Result<Option<Rank>, String> {
+    const fn rank(index: usize, count: Option<usize>) -> Rank {
         let from = "RANK";
-        Ok(Some(Rank { index, count, from }))
+        Rank { index, count, from }
     }
 
     #[test]
     fn a_launcher_is_asked_only_for_auto() {
-        assert_eq!(resolved("1/4", rank(0, Some(2))).unwrap(), "1/4");
-        assert_eq!(resolved("1/4", Err("broken".into())).unwrap(), "1/4");
-        assert_eq!(resolved("auto", rank(1, Some(2))).unwrap(), "1/2");
-        assert_eq!(resolved("auto/3", rank(1, None)).unwrap(), "1/3");
-        assert_eq!(resolved("auto/2", rank(1, Some(2))).unwrap(), "1/2");
+        assert_eq!(resolved("1/4", &Ok(Some(rank(0, Some(2))))).unwrap(), "1/4");
+        assert_eq!(resolved("1/4", &Err("broken".into())).unwrap(), "1/4");
+        assert_eq!(
+            resolved("auto", &Ok(Some(rank(1, Some(2))))).unwrap(),
+            "1/2"
+        );
+        assert_eq!(resolved("auto/3", &Ok(Some(rank(1, None)))).unwrap(), "1/3");
+        assert_eq!(
+            resolved("auto/2", &Ok(Some(rank(1, Some(2))))).unwrap(),
+            "1/2"
+        );
     }
 
     #[test]
     fn what_a_launcher_does_not_say_is_asked_for() {
-        let error = |text: &str, rank| resolved(text, rank).unwrap_err();
-        assert!(error("auto", Ok(None)).contains("--shard i/N"));
-        assert!(error("auto", Err("RANK is odd".into())).contains("RANK is odd"));
-        assert!(error("auto", rank(1, None)).contains("--shard auto/N"));
-        assert!(error("auto/3", rank(1, Some(2))).contains("there are 2 processes"));
-        assert!(error("auto/1", rank(1, None)).contains("parts count from 0"));
-        assert!(error("auto4", Ok(None)).contains("must be i/N"));
-        assert!(error("4/4", Ok(None)).contains("parts count from 0"));
+        let error = |text: &str, rank: &Said| resolved(text, rank).unwrap_err();
+        assert!(error("auto", &Ok(None)).contains("--shard i/N"));
+        assert!(error("auto", &Err("RANK is odd".into())).contains("RANK is odd"));
+        assert!(error("auto", &Ok(Some(rank(1, None)))).contains("--shard auto/N"));
+        assert!(error("auto/3", &Ok(Some(rank(1, Some(2))))).contains("there are 2 processes"));
+        assert!(error("auto/1", &Ok(Some(rank(1, None)))).contains("parts count from 0"));
+        assert!(error("auto4", &Ok(None)).contains("must be i/N"));
+        assert!(error("4/4", &Ok(None)).contains("parts count from 0"));
     }
 }

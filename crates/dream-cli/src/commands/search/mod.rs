@@ -91,6 +91,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         check_place(path)?;
     }
     let index = args.index.as_deref().map(Index::open).transpose()?;
+    let index = index.map(Index::streaming);
     if let (true, Some(index)) = (args.verify, &index) {
         index.verify()?;
     }

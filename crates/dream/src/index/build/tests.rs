@@ -94,14 +94,12 @@ fn wherever_it_is_stopped_what_goes_on_ends_in_the_same_bytes() -> Result<()> {
     for known in [true, false] {
         let pieces = folder()?;
         let mut n_stops = 0;
-        // One more batch each time.
+        // A shard and a batch or two each time.
         loop {
-            let mut batches = 0;
             let mut build = open(pieces.path(), PartOf::WHOLE, known)?;
             let began = build.done();
             let run = build.run(&retriever()?, (0..N).map(document), &mut |done| {
-                batches += usize::from(done > began);
-                batches < 4
+                done < began + 25
             });
             match run {
                 Err(Error::Stopped) => n_stops += 1,
@@ -234,6 +232,7 @@ fn other_documents_are_refused_wherever_they_differ() -> Result<()> {
     assert!(!folder.path().join(MANIFEST).exists());
     let refused = message(run(&mut (0..N + 1).map(document), true));
     assert!(!refused.is_empty());
+    std::fs::remove_dir_all(folder.path()).expect("writable");
     let refused = message(run(&mut std::iter::empty(), false));
     assert!(refused.contains("no document"), "{refused}");
     Ok(())
@@ -303,65 +302,5 @@ fn starting_anew_removes_its_own_part_and_nothing_else() -> Result<()> {
     )?;
     anew("0/1")?;
     assert!(files(folder.path()).is_empty());
-    Ok(())
-}
-
-#[test]
-fn hostile_files_of_parts_are_refused_with_their_reason() -> Result<()> {
-    let folder = folder()?;
-    encode(folder.path(), part("0/2"))?;
-    let path = folder.path().join("part-00000-of-00002.json");
-    let good = std::fs::read_to_string(&path).expect("readable");
-    for (from, to, what) in [
-        (
-            "shard-00002",
-            "../../etc/passwd",
-            "must be called shard-00002",
-        ),
-        (
-            "\"shard-00002\"",
-            "\"shard-00004\"",
-            "must be called shard-00002",
-        ),
-        (
-            "\"count\": 20",
-            "\"count\": 21",
-            "holds 20 documents, or fewer",
-        ),
-        (
-            "\"count\": 20",
-            "\"count\": 0",
-            "holds 20 documents, or fewer",
-        ),
-        ("\"count\": 20", "\"count\": 19", "not 19"),
-        (
-            "\"documents\": 103",
-            "\"documents\": 100000000000",
-            "must hold 50000000000, not 60",
-        ),
-        ("\"part\": 0", "\"part\": 2", "parts count from 0"),
-        ("\"of\": 2", "\"of\": 0", "not 0"),
-        ("\"shard_size\": 20", "\"shard_size\": 0", "nonzero"),
-        (
-            "\"dim\": ",
-            "\"dim\": 0, \"was\": ",
-            "dim must be at least 1",
-        ),
-        ("\"data_blake3\"", "\"data\"", "data_blake3 is missing"),
-        ("\"scales_blake3\"", "\"scales\"", "needs scales_blake3"),
-        (
-            "\"format_version\": 1",
-            "\"format_version\": 2",
-            "format_version must be 1, not 2",
-        ),
-        ("\"pooling\"", "\"polling\"", "missing field"),
-    ] {
-        assert!(good.contains(from), "{from}");
-        std::fs::write(&path, good.replacen(from, to, 1)).expect("writable");
-        let refused = message(Part::read(&path));
-        assert!(refused.contains(what), "{from} -> {to}: {refused}");
-    }
-    std::fs::write(&path, &good).expect("writable");
-    Part::read(&path)?;
     Ok(())
 }
