@@ -7,9 +7,12 @@ mod embed;
 mod eval;
 mod explain;
 mod fuse;
+#[path = "../../../dream-stores/tests/it/fake.rs"]
+mod fake;
 mod heads;
 mod index;
 mod program;
+mod push;
 mod restart;
 mod search;
 mod tasks;

@@ -88,12 +88,28 @@ impl Client {
         Q: Message + 'static,
         A: Message + Default + Answer + 'static,
     {
+        self.try_call(method, message, |_| false)?
+            .ok_or_else(|| unreachable!("no status was called absent. This is a bug."))
+    }
+
+    /// The same; nothing where the status says what `is_absent` knows as "there is none".
+    pub fn try_call<Q, A>(
+        &self,
+        method: &'static str,
+        message: Q,
+        is_absent: impl Fn(&Status) -> bool,
+    ) -> Result<Option<A>>
+    where
+        Q: Message + 'static,
+        A: Message + Default + Answer + 'static,
+    {
         let answer: A = self.ask(method, message)?;
         match answer.status() {
+            Some(status) if is_absent(status) => Ok(None),
             Some(status) if status.code != 0 || status.error_code != 0 => {
                 Err(self.failed(method, status))
             }
-            _ => Ok(answer),
+            _ => Ok(Some(answer)),
         }
     }
 

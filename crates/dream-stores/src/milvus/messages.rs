@@ -12,6 +12,9 @@ pub const VAR_CHAR: i32 = 21;
 pub const FLOAT_VECTOR: i32 = 101;
 /// `common.DslType.BoolExprV1`.
 pub const BOOL_EXPR_V1: i32 = 1;
+/// Codes of a status that say that there is no such index: the newer one, and that of `common.ErrorCode`.
+pub const NO_INDEX: i32 = 700;
+pub const NO_INDEX_OLD: i32 = 25;
 /// `common.LoadState.LoadStateLoaded`.
 pub const LOADED: i32 = 3;
 
@@ -233,6 +236,33 @@ pub struct CreateIndexRequest {
     pub index_name: String,
 }
 
+/// `milvus.DescribeIndexRequest`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct DescribeIndexRequest {
+    #[prost(string, tag = "3")]
+    pub collection_name: String,
+    #[prost(string, tag = "4")]
+    pub field_name: String,
+}
+
+/// `milvus.DescribeIndexResponse`.
+#[derive(Clone, PartialEq, Message)]
+pub struct DescribeIndexResponse {
+    #[prost(message, optional, tag = "1")]
+    pub status: Option<Status>,
+    #[prost(message, repeated, tag = "2")]
+    pub index_descriptions: Vec<IndexDescription>,
+}
+
+/// `milvus.IndexDescription`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct IndexDescription {
+    #[prost(message, repeated, tag = "3")]
+    pub params: Vec<KeyValuePair>,
+    #[prost(string, tag = "4")]
+    pub field_name: String,
+}
+
 /// `milvus.GetLoadStateRequest`.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct GetLoadStateRequest {
@@ -334,6 +364,7 @@ macro_rules! answers {
 answers!(
     BoolResponse,
     DescribeCollectionResponse,
+    DescribeIndexResponse,
     MutationResult,
     StatusResponse,
     GetLoadStateResponse,

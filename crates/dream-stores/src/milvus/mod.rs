@@ -103,6 +103,48 @@ impl Milvus {
         Ok(Some(schema))
     }
 
+    /// Makes the index, unless there is one that will do.
+    fn make_index(&self) -> Result<()> {
+        let (kind, params) = if self.collection.with_index {
+            ("HNSW", r#"{"M":16,"efConstruction":200}"#)
+        } else {
+            ("FLAT", "{}")
+        };
+        let request = m::DescribeIndexRequest {
+            collection_name: self.name(),
+            field_name: "embedding".into(),
+        };
+        let there: Option<m::DescribeIndexResponse> =
+            self.client.try_call("DescribeIndex", request, |status| {
+                status.code == m::NO_INDEX || status.error_code == m::NO_INDEX_OLD
+            })?;
+        let there = there.and_then(|there| there.index_descriptions.into_iter().next());
+        if let Some(there) = there {
+            let of = |key: &str| {
+                let pair = there.params.iter().find(|pair| pair.key == key);
+                pair.map_or("none", |pair| pair.value.as_str())
+            };
+            let (expect, metric) = (&self.collection, of("metric_type"));
+            expect.expect(NAME, "an index of metric", self.metric(), metric)?;
+            if self.collection.with_index {
+                expect.expect(NAME, "an index of type", kind, of("index_type"))?;
+            }
+            return Ok(());
+        }
+        let request = m::CreateIndexRequest {
+            collection_name: self.name(),
+            field_name: "embedding".into(),
+            extra_params: vec![
+                pair("index_type", kind),
+                pair("metric_type", self.metric()),
+                pair("params", params),
+            ],
+            index_name: "embedding".into(),
+        };
+        let _: m::Status = self.client.call("CreateIndex", request)?;
+        Ok(())
+    }
+
     /// Waits until the collection can be searched.
     fn load(&self) -> Result<()> {
         let _: m::Status = self.client.call("LoadCollection", self.named())?;
@@ -203,22 +245,7 @@ impl Sink for Milvus {
             collection_names: vec![self.name()],
         };
         let _: m::StatusResponse = self.client.call("Flush", request)?;
-        let (kind, params) = if self.collection.with_index {
-            ("HNSW", r#"{"M":16,"efConstruction":200}"#)
-        } else {
-            ("FLAT", "{}")
-        };
-        let request = m::CreateIndexRequest {
-            collection_name: self.name(),
-            field_name: "embedding".into(),
-            extra_params: vec![
-                pair("index_type", kind),
-                pair("metric_type", self.metric()),
-                pair("params", params),
-            ],
-            index_name: "embedding".into(),
-        };
-        let _: m::Status = self.client.call("CreateIndex", request)?;
+        self.make_index()?;
         self.load()?;
         let request = m::QueryRequest {
             collection_name: self.name(),

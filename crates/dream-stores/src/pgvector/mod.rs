@@ -216,12 +216,11 @@ impl Searcher for Pgvector {
                 Distance::Cosine => ("<=>", "1 - distance"),
             };
             // An index that keeps fewer candidates than are wanted finds fewer.
-            let scan = if k > MAX_CANDIDATES {
-                "SET enable_indexscan = off".to_owned()
-            } else {
-                format!("SET hnsw.ef_search = {}", (2 * k).clamp(100, MAX_CANDIDATES))
-            };
-            client.batch_execute(&scan)?;
+            let scan = if k > MAX_CANDIDATES { "off" } else { "on" };
+            let candidates = (2 * k).clamp(100, MAX_CANDIDATES);
+            client.batch_execute(&format!(
+                "SET enable_indexscan = {scan}; SET hnsw.ef_search = {candidates}"
+            ))?;
             let texts = if with_text { ", title, text" } else { "" };
             let sql = format!(
                 "SELECT id, {score}{texts} FROM (SELECT id, embedding {operator} $1::text::vector AS distance{texts} \

@@ -68,6 +68,11 @@ impl Index {
         self
     }
 
+    /// Lets the system have the memory of a shard, by its number: for who walks over [`Self::rows`] once.
+    pub fn release(&self, shard: usize) {
+        self.shards[shard].release();
+    }
+
     /// Number of documents.
     pub fn len(&self) -> usize {
         self.manifest.count
@@ -116,8 +121,7 @@ impl Index {
         for (rows, shard) in self.rows().zip(&self.shards) {
             top.add(rows);
             if self.streams {
-                shard.embeddings.release();
-                shard.scales.release();
+                shard.release();
             }
         }
         Ok(top.finish())
@@ -151,6 +155,12 @@ impl OpenShard {
         opened.check_scales(&place(SCALES), dtype)?;
         opened.scales.release();
         Ok(opened)
+    }
+
+    /// What is mapped of the numbers is read again when it is wanted again.
+    fn release(&self) {
+        self.embeddings.release();
+        self.scales.release();
     }
 
     /// The scales where they lie.

@@ -16,6 +16,8 @@ pub struct IndexSource<'a> {
     index: &'a Index,
     /// Each shard with the position of its first document.
     shards: Vec<(usize, Rows<'a>)>,
+    /// The shard that was read last.
+    current: usize,
     widened: Vec<f32>,
     texts: Option<Texts>,
 }
@@ -33,6 +35,7 @@ impl<'a> IndexSource<'a> {
         Ok(Self {
             index,
             shards,
+            current: 0,
             widened: Vec::new(),
             texts: texts.transpose()?,
         })
@@ -52,7 +55,11 @@ impl Source for IndexSource<'_> {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let first = first as usize;
         let after = self.shards.partition_point(|(start, _)| *start <= first);
-        let (start, shard) = self.shards[after - 1];
+        if after - 1 != self.current {
+            self.index.release(self.current);
+            self.current = after - 1;
+        }
+        let (start, shard) = self.shards[self.current];
         let wanted = rows.min(start + shard.count() - first);
         let mut bytes = 0;
         for position in first..first + wanted {
