@@ -6,9 +6,9 @@ mod compare;
 mod embed;
 mod eval;
 mod explain;
-mod fuse;
 #[path = "../../../dream-stores/tests/it/fake.rs"]
 mod fake;
+mod fuse;
 mod heads;
 mod index;
 mod program;
