@@ -37,6 +37,7 @@ pub(in crate::index) fn recipe(retriever: &Retriever) -> Recipe {
     Recipe::new(retriever, "tiny", Dtype::F32, Storage::I8, sizes)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a stream of documents gives it")]
 fn document(i: usize) -> Result<(String, String)> {
     Ok((format!("d{i}"), "ab c".repeat(i * 7 % 23)))
 }
@@ -230,7 +231,7 @@ fn other_documents_are_refused_wherever_they_differ() -> Result<()> {
         "{refused}"
     );
     assert!(!folder.path().join(MANIFEST).exists());
-    let refused = message(run(&mut (0..N + 1).map(document), true));
+    let refused = message(run(&mut (0..=N).map(document), true));
     assert!(!refused.is_empty());
     std::fs::remove_dir_all(folder.path()).expect("writable");
     let refused = message(run(&mut std::iter::empty(), false));
