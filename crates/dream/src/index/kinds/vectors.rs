@@ -14,7 +14,8 @@ const BLOCK: usize = 4096;
 #[derive(Debug)]
 pub struct Vectors<'a> {
     dim: usize,
-    count: usize,
+    /// Position of each part's first document, and the number of all.
+    starts: Vec<usize>,
     parts: Vec<Part<'a>>,
 }
 
@@ -44,9 +45,13 @@ impl<'a> Vectors<'a> {
                 Part::Own(cut(rows, 0..rows.count(), dim))
             }
         };
+        let mut starts = vec![0];
+        for rows in &shards {
+            starts.push(starts[starts.len() - 1] + rows.count());
+        }
         Self {
             dim,
-            count: shards.iter().map(Rows::count).sum(),
+            starts,
             parts: shards.into_iter().map(part).collect(),
         }
     }
@@ -72,7 +77,7 @@ impl<'a> Vectors<'a> {
 
     /// Number of documents.
     pub fn count(&self) -> usize {
-        self.count
+        self.starts[self.parts.len()]
     }
 
     /// Bytes held beside the mapped files.
@@ -86,24 +91,24 @@ impl<'a> Vectors<'a> {
 
     /// The shards, in order.
     pub(super) fn shards(&self) -> impl Iterator<Item = Rows<'_>> {
-        self.parts.iter().map(|part| match part {
-            Part::Stored(rows) => *rows,
-            Part::Own(matrix) => Rows::plain(matrix.data(), self.dim),
-        })
+        self.parts.iter().map(Part::rows)
     }
 
     /// One document, by way of `scratch` where it is not stored as `f32`.
     pub(super) fn row<'s>(&'s self, position: usize, scratch: &'s mut Vec<f32>) -> &'s [f32] {
-        let mut first = 0;
-        for rows in self.shards() {
-            let next = first + rows.count();
-            if position < next {
-                let place = position - first;
-                return rows.block(place..place + 1, scratch);
-            }
-            first = next;
+        // Of parts that begin at one place, the last holds the document: the others are empty.
+        let part = self.starts.partition_point(|start| *start <= position) - 1;
+        let place = position - self.starts[part];
+        self.parts[part].rows().block(place..place + 1, scratch)
+    }
+}
+
+impl Part<'_> {
+    fn rows(&self) -> Rows<'_> {
+        match self {
+            Self::Stored(rows) => *rows,
+            Self::Own(matrix) => Rows::plain(matrix.data(), matrix.cols()),
         }
-        unreachable!("a position beyond the last document. This is a bug.")
     }
 }
 
