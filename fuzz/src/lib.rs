@@ -7,6 +7,7 @@
 
 use dream::index::{Index, Manifest};
 use dream_ir::beir::read_queries_from;
+use dream_ir::dataset::{DEFAULT_SUBSET, HubLayout, Part, Source};
 use dream_ir::lines::LineReader;
 use dream_ir::training::read_training_rows_from;
 use dream_ir::{DocumentStream, Qrels, Run, RunForm, RunOptions, ScoreWidth, TrainingSet};
@@ -181,13 +182,88 @@ fn search(folder: &Path) {
     }
 }
 
+/// A set in the hub's layout whose corpus and judgements are the same Parquet file.
+pub fn parquet(bytes: &[u8]) {
+    let folder = FOLDER.path().join("hub");
+    fs::create_dir_all(folder.join("qrels")).expect("writable");
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("writable");
+    write("corpus.parquet", bytes);
+    write(
+        "queries.jsonl",
+        b"{\"_id\":\"q1\",\"text\":\"\"}\n{\"_id\":\"q2\",\"text\":\"\"}\n",
+    );
+    for name in ["qrels/test.jsonl", "qrels/test.parquet"] {
+        let _ = fs::remove_file(folder.join(name)); // of the round before
+    }
+    write(
+        "qrels/test.jsonl",
+        b"{\"query-id\":\"q1\",\"corpus-id\":\"d1\"}\n",
+    );
+    open_set(&folder);
+    fs::remove_file(folder.join("qrels/test.jsonl")).expect("it was written");
+    write("corpus.jsonl", b"{\"_id\":\"d1\",\"text\":\"\"}\n");
+    fs::remove_file(folder.join("corpus.parquet")).expect("it was written");
+    write("qrels/test.parquet", bytes);
+    open_set(&folder);
+    fs::remove_file(folder.join("corpus.jsonl")).expect("it was written");
+}
+
+/// A zip archive of a set.
+pub fn archive(bytes: &[u8]) {
+    let path = FOLDER.path().join("set.zip");
+    fs::write(&path, bytes).expect("writable");
+    open_set(&path);
+}
+
+/// The front matter of a data set's README.md, with the files that it may mean.
+pub fn card(bytes: &[u8]) {
+    let Ok(card) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let files = [
+        "corpus/corpus-00000-of-00001.parquet",
+        "queries.jsonl",
+        "data/test.parquet",
+    ];
+    let files: Vec<String> = files.map(str::to_owned).into();
+    let part = Part {
+        subset: DEFAULT_SUBSET,
+        split: "test",
+    };
+    if let Ok(layout) = HubLayout::new(Some(card), &files)
+        && let Ok(found) = layout.files(part)
+    {
+        assert!(
+            found
+                .all()
+                .all(|name| files.iter().any(|file| file == name))
+        );
+    }
+}
+
+fn open_set(path: &Path) {
+    let part = Part {
+        subset: DEFAULT_SUBSET,
+        split: "test",
+    };
+    if let Ok(dataset) = Source::find(path).and_then(|source| source.open(part)) {
+        assert!(
+            dataset
+                .queries
+                .iter()
+                .all(|query| dataset.qrels.get(&query.id).is_some())
+        );
+        assert_eq!(dataset.queries.len(), dataset.qrels.len());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_target_takes_its_seeds() {
-        let targets: [(&str, fn(&[u8])); 9] = [
+        let targets: [(&str, fn(&[u8])); 12] = [
             ("run", run),
             ("tsv", tsv),
             ("qrels", qrels),
@@ -197,6 +273,9 @@ mod tests {
             ("compressed", compressed),
             ("manifest", manifest),
             ("index", index),
+            ("parquet", parquet),
+            ("archive", archive),
+            ("card", card),
         ];
         for (name, target) in targets {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
