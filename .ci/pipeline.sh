@@ -127,6 +127,13 @@ says out '{"index":0,"tokens":21,"embedding":['
 ends 0 "$dream" encode --model "$model" --adapter run/adapter --data data --out index --shard-size 5 --json
 says out '"documents":12,'
 says out '"shards":3,'
+for i in 0 1; do
+    ends 0 "$dream" encode --model "$model" --adapter run/adapter --data data --out parts --shard-size 5 --shard "$i/2"
+done
+ends 0 "$dream" index merge --out merged parts
+ends 0 "$dream" index verify merged
+ends 0 "$dream" index info merged
+diff -r merged index || fail "two parts merged differ from one run"
 ends 0 "$dream" search --model "$model" --adapter run/adapter --index index --verify --corpus data \
     --query "which town sells salt" --k 3 --json
 says out '"rank":3,'
