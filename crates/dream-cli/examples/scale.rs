@@ -29,7 +29,7 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 /// Words of a document.
 const WORDS: u64 = 40;
 /// Subjects, each with words of its own.
-const SUBJECTS: u64 = 20_000;
+const SUBJECTS: u64 = 2_000;
 /// Words of a subject, and words that all share.
 const OWN_WORDS: u64 = 50;
 const SHARED_WORDS: u64 = 5_000;
