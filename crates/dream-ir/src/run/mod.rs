@@ -167,11 +167,12 @@ fn given_twice(query: &str, document: &str) -> String {
     format!("document {document:?} was given twice for query {query:?}")
 }
 
-/// Refuses what would be read as several fields, as none, or as a comment.
+/// Refuses what would be read as several fields, as none, as a comment, or as the beginning of JSON.
 fn check_field(text: &str) -> io::Result<()> {
-    if text.is_empty() || text.contains(char::is_whitespace) || text.starts_with('#') {
-        let what =
-            format!("{text:?} cannot stand in a TREC run: empty, with a blank, or with # first");
+    if text.is_empty() || text.contains(char::is_whitespace) || text.starts_with(['#', '{']) {
+        let what = format!(
+            "{text:?} cannot stand in a TREC run: empty, with a blank, or with # or {{ first"
+        );
         return Err(io::Error::other(what));
     }
     Ok(())

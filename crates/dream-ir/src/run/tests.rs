@@ -218,4 +218,6 @@ fn an_id_with_a_blank_is_refused_when_writing() {
         .to_string();
     assert!(error.contains("\"d 1\" cannot stand"), "{error}");
     assert!(Run::check_ids(["d1", "d 1"]).is_err() && Run::check_ids(["d1"]).is_ok());
+    // Found by fuzzing: as the first query's id it would make the file look like JSON.
+    assert!(Run::check_ids(["{d1"]).is_err() && Run::check_ids(["#d1"]).is_err());
 }
