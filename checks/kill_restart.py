@@ -151,6 +151,8 @@ def run(args, work):
 
 def main():
     args = arguments()
+    # Told to end, it takes the command with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     work = pathlib.Path(args.work) if args.work else pathlib.Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)
     try:
