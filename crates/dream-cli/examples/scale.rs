@@ -175,7 +175,7 @@ fn encode(corpus: &Path, folder: &Path, dim: usize) -> Outcome<String> {
 /// The same queries here and there; where the engine's search is exact, the same must be found.
 fn search(folder: &Path, url: &str, collection: &str, n: usize, k: usize) -> Outcome<String> {
     let clock = Instant::now();
-    let index = Index::open(folder)?;
+    let index = Index::open(folder)?.streaming();
     let open = clock.elapsed().as_secs_f64();
     let dim = index.manifest.dim;
     let mut embedder = Embedder::new(dim);
