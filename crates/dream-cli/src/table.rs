@@ -15,9 +15,9 @@ pub enum TableFormat {
 }
 
 /// A table of texts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Table {
-    header: Vec<String>,
+    /// The header first.
     rows: Vec<Vec<String>>,
 }
 
@@ -25,58 +25,65 @@ impl Table {
     /// A table without rows.
     pub fn new(header: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
-            header: header.into_iter().map(Into::into).collect(),
-            rows: Vec::new(),
+            rows: vec![header.into_iter().map(Into::into).collect()],
         }
     }
 
     /// Adds a row, as long as the header.
     pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
         let cells: Vec<String> = cells.into_iter().map(Into::into).collect();
-        debug_assert_eq!(cells.len(), self.header.len());
+        debug_assert_eq!(cells.len(), self.rows[0].len());
         self.rows.push(cells);
     }
 
     /// Its lines. [`TableFormat::Json`] is the caller's, who has values and not texts.
     pub fn lines(&self, format: TableFormat) -> Vec<String> {
         match format {
-            TableFormat::Csv => self.all().map(|row| csv(row)).collect(),
-            TableFormat::Markdown => self.markdown(),
-            TableFormat::Text | TableFormat::Json => self.text(),
+            TableFormat::Csv => self.rows.iter().map(|row| csv(row)).collect(),
+            TableFormat::Markdown => markdown(&self.rows),
+            TableFormat::Text | TableFormat::Json => text(&self.rows),
         }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Vec<String>> {
-        std::iter::once(&self.header).chain(&self.rows)
-    }
-
-    fn text(&self) -> Vec<String> {
-        let width = |column: usize| {
-            let cells = self.all().map(|row| row[column].chars().count());
-            cells.max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
-        let line = |row: &Vec<String>| {
-            let padded = row.iter().zip(&widths);
-            let padded: Vec<String> = padded.map(|(cell, &w)| format!("{cell:<w$}")).collect();
-            padded.join("  ").trim_end().to_owned()
-        };
-        self.all().map(line).collect()
-    }
-
-    fn markdown(&self) -> Vec<String> {
-        let line = |row: &Vec<String>| {
-            let cells: Vec<String> = row.iter().map(|c| c.replace('|', "\\|")).collect();
-            format!("| {} |", cells.join(" | "))
-        };
-        let mut lines: Vec<String> = self.all().map(line).collect();
-        lines.insert(1, format!("|{}", "---|".repeat(self.header.len())));
-        lines
     }
 }
 
+/// Rows, the header first, in columns as wide as their widest cell.
+pub fn text(rows: &[Vec<String>]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..rows[0].len()).map(|c| width(c).unwrap_or(0)).collect();
+    let pad = |(cell, width): (&String, &usize)| format!("{cell:<width$}");
+    let line = |row: &Vec<String>| -> String {
+        let cells: Vec<String> = row.iter().zip(&widths).map(pad).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Rows, the header first, as a Markdown table.
+pub fn markdown(rows: &[Vec<String>]) -> Vec<String> {
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().map(|cell| markdown_text(cell)).collect();
+        format!("| {} |", cells.join(" | "))
+    };
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    lines.insert(1, format!("|{}", "---|".repeat(rows[0].len())));
+    lines
+}
+
+/// A text whose characters mean nothing in Markdown.
+pub fn markdown_text(text: &str) -> String {
+    escaped(text, &['|', '*', '_', '`', '<'])
+}
+
+/// The text with a backslash before each of some characters.
+pub fn escaped(text: &str, characters: &[char]) -> String {
+    let backslash = |c| characters.contains(&c).then_some('\\');
+    text.chars()
+        .flat_map(|c| backslash(c).into_iter().chain([c]))
+        .collect()
+}
+
 /// Cells between commas, quoted where they hold one (RFC 4180).
-fn csv(row: &[String]) -> String {
+pub fn csv(row: &[String]) -> String {
     let cell = |cell: &String| {
         if cell.contains([',', '"', '\n', '\r']) {
             format!("\"{}\"", cell.replace('"', "\"\""))

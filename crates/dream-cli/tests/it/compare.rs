@@ -120,7 +120,7 @@ fn the_same_numbers_come_in_every_format_and_the_same_bytes_every_time() {
     let with = |format| compare(&dir, &["--format", format]).ok();
     let markdown = compare(&dir, &[&changed[..], &["--format", "markdown"]].concat()).ok();
     assert!(
-        markdown.contains("| --- | --- |") && markdown.contains("| what \\| is it |"),
+        markdown.contains("|---|---|") && markdown.contains("| what \\| is it |"),
         "{markdown}"
     );
     let latex = with("latex");

@@ -25,6 +25,19 @@ fn help_and_version_succeed_and_mistakes_are_usage_errors() {
 }
 
 #[test]
+fn options_that_would_do_nothing_are_refused() {
+    dream(&["eval", "--model", "m", "--data", "d", "--k1", "2"]).refused(&["options of BM25"]);
+    let via = ["search", "--model", "m", "--via", "qdrant", "--query", "q"];
+    for more in [
+        ["--first-stage", "binary"],
+        ["--check-recall", "5"],
+        ["--retriever", "hybrid"],
+    ] {
+        dream(&[&via[..], &more].concat()).refused(&["do not go with it"]);
+    }
+}
+
+#[test]
 fn models_are_listed_and_described() {
     let listed = dream(&["models", "list", "--json"]).json();
     assert_eq!(listed[0][0]["name"], "smollm2-135m-instruct");

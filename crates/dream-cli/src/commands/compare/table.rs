@@ -1,6 +1,7 @@
 //! A comparison as a table: for a terminal, Markdown, LaTeX (booktabs) or CSV.
 
 use super::report::{ChangeReport, MeasureReport, Report, RunReport};
+use crate::table::{csv, escaped, markdown, markdown_text, text};
 use dream_ir::statistics::Interval;
 
 /// How a table is printed.
@@ -27,7 +28,7 @@ impl Format {
 /// The lines to print.
 pub fn render(report: &Report, format: Format) -> Vec<String> {
     if format == Format::Csv {
-        return csv(report);
+        return in_full(report);
     }
     let rows = rows(report);
     let mut lines = match format {
@@ -41,7 +42,7 @@ pub fn render(report: &Report, format: Format) -> Vec<String> {
     for note in notes(report) {
         lines.push(match format {
             Format::Latex => format!("% {note}"),
-            Format::Markdown => format!("- {}", escaped(&note, &['|', '*', '_', '`', '<'])),
+            Format::Markdown => format!("- {}", markdown_text(&note)),
             _ => note,
         });
     }
@@ -185,30 +186,6 @@ fn changes(changed: &[ChangeReport]) -> Vec<Vec<String>> {
     rows
 }
 
-/// Columns as wide as their widest cell.
-fn text(rows: &[Vec<String>]) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..rows[0].len()).map(|c| width(c).unwrap_or(0)).collect();
-    let pad = |(cell, width): (&String, &usize)| format!("{cell:<width$}");
-    let line = |row: &Vec<String>| -> String {
-        let cells: Vec<String> = row.iter().zip(&widths).map(pad).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
-
-fn markdown(rows: &[Vec<String>]) -> Vec<String> {
-    let line = |row: &Vec<String>| {
-        let cells = row
-            .iter()
-            .map(|cell| escaped(cell, &['|', '*', '_', '`', '<']));
-        format!("| {} |", cells.collect::<Vec<_>>().join(" | "))
-    };
-    let mut lines: Vec<String> = rows.iter().map(line).collect();
-    lines.insert(1, format!("|{}", " --- |".repeat(rows[0].len())));
-    lines
-}
-
 fn latex(rows: &[Vec<String>]) -> Vec<String> {
     let line = |row: &Vec<String>| {
         let cells = row.iter().map(|cell| {
@@ -233,20 +210,8 @@ fn latex(rows: &[Vec<String>]) -> Vec<String> {
     lines
 }
 
-/// The text with a backslash before each of some characters.
-fn escaped(text: &str, characters: &[char]) -> String {
-    text.chars()
-        .flat_map(|c| {
-            characters
-                .contains(&c)
-                .then_some('\\')
-                .into_iter()
-                .chain([c])
-        })
-        .collect()
-}
-
-fn csv(report: &Report) -> Vec<String> {
+/// Every number in full, as CSV.
+fn in_full(report: &Report) -> Vec<String> {
     let heading = "measure,run,mean,low,high,difference,difference_low,difference_high,p,p_holm,p_t,\
         p_t_holm,wins,ties,losses,queries,missing,unjudged,identical_ids,scores";
     let number = |number: Option<f64>| number.map_or(String::new(), |n| n.to_string());
@@ -257,7 +222,7 @@ fn csv(report: &Report) -> Vec<String> {
         let of_difference = c.and_then(|c| c.interval);
         let cells = [
             measure.measure.to_string(),
-            quoted(&run.run),
+            run.run.clone(),
             number(Some(measure.mean)),
             number(measure.interval.map(|i| i.low)),
             number(measure.interval.map(|i| i.high)),
@@ -277,15 +242,7 @@ fn csv(report: &Report) -> Vec<String> {
             count(run.identical_ids),
             report.scores.clone(),
         ];
-        lines.push(cells.join(","));
+        lines.push(csv(&cells));
     }
     lines
-}
-
-/// A field as CSV (RFC 4180).
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        return format!("\"{}\"", field.replace('"', "\"\""));
-    }
-    field.to_owned()
 }

@@ -6,11 +6,11 @@ use crate::lexical::Bm25Args;
 use crate::load::{RetrieverArgs, load_retriever};
 use crate::models;
 use anyhow::Result;
-use dream::evaluate::rank;
+use dream::evaluate::{rank, to_run};
 use dream::index::Encoder;
 use dream::retriever::Retriever;
 use dream_ir::beir::Dataset;
-use dream_ir::{Bm25, Bm25Params, Document, Hit, Run};
+use dream_ir::{Bm25, Bm25Params, Document, Run};
 use serde_json::{Value as Json, json};
 use std::path::Path;
 
@@ -50,10 +50,13 @@ pub enum Ranker {
 }
 
 impl RankerArgs {
-    /// Refuses a command line that names nothing to evaluate.
+    /// Refuses a command line that names nothing to evaluate, or options of another retriever.
     pub fn check(&self) -> Result<()> {
         if self.model.is_none() && self.retriever.is_none() {
             return Err(usage("wanted --model PATH|NAME or --retriever bm25"));
+        }
+        if self.model.is_some() && self.bm25.params() != Bm25Params::default() {
+            return Err(usage("options of BM25 do not go with --model"));
         }
         Ok(())
     }
@@ -94,16 +97,10 @@ impl Ranker {
             Self::Bm25(params) => {
                 let index = Bm25::of_corpus(&dataset.corpus, *params)?;
                 let texts: Vec<&str> = dataset.queries.iter().map(|q| q.text.as_str()).collect();
-                let documents = dataset.corpus.documents();
-                let mut run = Run::default();
-                for (query, hits) in dataset.queries.iter().zip(index.search_all(&texts, depth)) {
-                    let hit = |(position, score): (usize, f32)| Hit {
-                        document: documents[position].id.clone(),
-                        score,
-                    };
-                    run.insert(&query.id, hits.into_iter().map(hit).collect())?;
-                }
-                Ok(run)
+                let ids = dataset.queries.iter().map(|query| query.id.as_str());
+                let found = index.search_all(&texts, depth);
+                let id = |position: usize| dataset.corpus.documents()[position].id.as_str();
+                Ok(to_run(ids, found, id)?)
             }
         }
     }

@@ -118,6 +118,12 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
     if args.k == 0 {
         return Err(usage("--k must be at least 1, not 0"));
     }
+    let here = !args.kind.is_exact() || args.check_recall.is_some();
+    if args.via.via.is_some() && (here || args.retriever != Finder::Dense) {
+        return Err(usage(
+            "--via searches in the engine, by embeddings: ways to search, --check-recall and --retriever do not go with it",
+        ));
+    }
     let mut documents = show::Documents::new();
     let (found, queries, recall) = match args.retriever {
         Finder::Dense => match &args.via.via {
