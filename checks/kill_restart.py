@@ -31,6 +31,8 @@ def arguments():
     )
     parser.add_argument("--kills", type=int, default=20, help="kills in all (20)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (1)")
+    parser.add_argument("--within", type=float, default=1.0, metavar="SHARE",
+                        help="a moment falls within this share of the undisturbed time after a start (1): small shares make long chains of kills")
     parser.add_argument("--stdin", help="file for the command's standard input")
     parser.add_argument("--ignore", action="append", default=[], metavar="GLOB",
                         help="paths in {out} that may differ, such as logs; may be given several times")
@@ -45,6 +47,8 @@ def arguments():
         parser.error("the command must say {out} where it writes")
     if args.kills < 1:
         parser.error("--kills must be at least 1")
+    if not 0 < args.within <= 1:
+        parser.error("--within must be above 0 and at most 1")
     return args
 
 
@@ -103,7 +107,7 @@ def one_trial(args, draw, took, out, log_path, left):
         with open(log_path, "wb") as log:
             process = start(args, out, log)
             try:
-                process.wait(draw.uniform(0, took) if kills < left else None)
+                process.wait(draw.uniform(0, args.within * took) if kills < left else None)
             except subprocess.TimeoutExpired:
                 kill(process)
                 kills += 1

@@ -15,7 +15,7 @@ pub struct KindArgs {
     /// Build a graph of neighbours in memory (HNSW) and walk through it: worth its time for many queries
     #[arg(long, conflicts_with = "first_stage")]
     approximate: bool,
-    /// Candidates kept on the walk, at least as many as documents are asked for; more find more
+    /// Candidates kept on the walk, and never fewer than documents are asked for; more find more
     #[arg(long, value_name = "N", requires = "approximate", default_value_t = GraphSettings::default().ef)]
     ef: usize,
     /// Candidates kept while the graph is built
@@ -24,12 +24,12 @@ pub struct KindArgs {
     /// Search one bit or one byte a number first, then score the best of them with what is stored
     #[arg(long, value_name = "binary|i8")]
     first_stage: Option<FirstStage>,
-    /// Documents that are scored again, for each that is asked for
+    /// Documents that are scored again, for each that is asked for; more find more
     #[arg(
         long,
         value_name = "FACTOR",
         requires = "first_stage",
-        default_value_t = 10
+        default_value_t = 20
     )]
     rescore: usize,
 }
@@ -49,7 +49,7 @@ impl KindArgs {
         !self.approximate && self.first_stage.is_none()
     }
 
-    /// `exact`, `approximate, ef 100` or `binary, 10 rescored for each`.
+    /// `exact`, `approximate, ef 128` or `binary, 20 rescored for each`.
     pub fn describe(&self) -> String {
         match (self.approximate, self.first_stage) {
             (true, _) => format!("approximate, ef {}", self.ef),
@@ -75,9 +75,8 @@ impl KindArgs {
         if self.approximate {
             let vectors = Vectors::new(index, dim)?.widened();
             let settings = GraphSettings {
-                ef: self.ef.max(k),
+                ef: self.ef,
                 ef_construction: self.ef_construction,
-                ..GraphSettings::default()
             };
             let graph = Approximate::build(&vectors, settings)?;
             return then(&graph, built(vectors.own_bytes()));

@@ -1,17 +1,23 @@
 //! Approximate search by a hierarchical navigable small world graph (Malkov and Yashunin 2018, "Efficient
 //! and robust approximate nearest neighbor search using hierarchical navigable small world graphs"),
-//! crate `instant-distance`.
+//! crate `hnsw_rs`.
 //!
-//! The graph is built in memory, 32 neighbours a document and 64 on the lowest layer, about 270 bytes a
-//! document beside the vectors. The order in which documents are inserted is drawn from a fixed seed; on
-//! one thread the graph is always the same, on several it depends on who comes first.
+//! The graph is built in memory beside the vectors, 24 neighbours a document and 48 on the lowest layer.
+//! On several threads it depends on who comes first, so two graphs of the same documents may differ in what
+//! they miss. What it finds, how fast and in how much memory: docs/performance.md.
 
 use super::{Scored, VectorIndex, Vectors, best, check};
 use crate::{Error, Result};
 use dream_nn::Matrix;
 use dream_nn::ops::elementwise::dot;
-use instant_distance::{Builder, Hnsw, Point, Search};
+use hnsw_rs::anndists::dist::distances::Distance;
+use hnsw_rs::hnsw::Hnsw;
 use rayon::prelude::*;
+
+/// Neighbours of a document in each layer above the lowest, which has twice as many.
+const NEIGHBOURS: usize = 24;
+/// Layers, at most.
+const LAYERS: usize = 16;
 
 /// How a graph is built and walked through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,36 +26,50 @@ pub struct GraphSettings {
     pub ef: usize,
     /// Candidates kept while a document is inserted: more make a better graph, more slowly.
     pub ef_construction: usize,
-    /// Of the order of insertion.
-    pub seed: u64,
 }
 
 impl Default for GraphSettings {
     fn default() -> Self {
         Self {
-            ef: 100,
+            ef: 128,
             ef_construction: 100,
-            seed: 0,
         }
     }
 }
 
 /// A graph over documents that lie elsewhere.
 pub struct Approximate<'a> {
-    graph: Hnsw<Row<'a>>,
-    /// Position of each document by its number in the graph.
-    positions: Vec<u32>,
+    graph: Hnsw<'a, Point, InnerProduct<'a>>,
     dim: usize,
     ef: usize,
 }
 
-/// A document or a query of length 1: the nearest has the largest inner product.
-#[derive(Clone, Copy)]
-struct Row<'a>(&'a [f32]);
+/// A document by its position, or a query.
+#[derive(Clone)]
+enum Point {
+    Document(u32),
+    Query(Box<[f32]>),
+}
 
-impl Point for Row<'_> {
-    fn distance(&self, other: &Self) -> f32 {
-        1.0 - dot(self.0, other.0)
+/// Of vectors of length 1: the nearest has the largest inner product.
+struct InnerProduct<'a> {
+    documents: Vec<&'a [f32]>,
+}
+
+impl InnerProduct<'_> {
+    fn of(&self, a: &Point, b: &Point) -> f32 {
+        let [a, b] = [a, b].map(|point| match point {
+            Point::Document(position) => self.documents[*position as usize],
+            Point::Query(query) => query,
+        });
+        dot(a, b)
+    }
+}
+
+/// Points are slices of one.
+impl Distance<Point> for InnerProduct<'_> {
+    fn eval(&self, a: &[Point], b: &[Point]) -> f32 {
+        (1.0 - self.of(&a[0], &b[0])).max(0.0)
     }
 }
 
@@ -57,53 +77,42 @@ impl<'a> Approximate<'a> {
     /// Builds the graph, on all threads. The documents must be [`Vectors::widened`].
     ///
     /// # Errors
-    /// More than 2^32 - 2 documents, numbers that are not finite, an `ef` of 0.
+    /// More than 2^31 - 1 documents, numbers that are not finite, an `ef` of 0.
     pub fn build(vectors: &'a Vectors<'_>, settings: GraphSettings) -> Result<Self> {
         let GraphSettings {
             ef,
             ef_construction,
-            seed,
         } = settings;
         if ef == 0 || ef_construction == 0 {
             let what = "ef must be at least 1, not 0, in building and in searching";
             return Err(Error::Invalid(what.into()));
         }
         let count = vectors.count();
-        if u32::try_from(count).is_ok_and(|count| count < u32::MAX) {
-            let dim = vectors.dim();
-            let rows: Vec<Row<'_>> = vectors
-                .shards()
-                .flat_map(|shard| {
-                    let numbers = shard.as_plain();
-                    let numbers = numbers.expect("vectors that are widened. This is a bug.");
-                    numbers.chunks_exact(dim).map(Row)
-                })
-                .collect();
-            let is_bad = |row: &Row<'_>| row.0.iter().any(|x| !x.is_finite());
-            if let Some(position) = rows.par_iter().position_first(is_bad) {
-                return Err(Error::Invalid(format!(
-                    "document {position} of the index holds numbers that are not finite"
-                )));
-            }
-            let builder = Builder::default()
-                .ef_search(ef)
-                .ef_construction(ef_construction)
-                .seed(seed);
-            let (graph, numbers) = builder.build_hnsw(rows);
-            let mut positions = vec![0; count];
-            for (position, number) in (0..).zip(numbers) {
-                positions[number.into_inner() as usize] = position;
-            }
-            return Ok(Self {
-                graph,
-                positions,
-                dim,
-                ef,
-            });
+        if i32::try_from(count).is_err() {
+            let what = format!("a graph holds up to 2^31 - 1 documents, got {count}");
+            return Err(Error::Invalid(what));
         }
-        Err(Error::Invalid(format!(
-            "a graph holds up to 2^32 - 2 documents, got {count}"
-        )))
+        let dim = vectors.dim();
+        let documents: Vec<&[f32]> = vectors
+            .shards()
+            .flat_map(|shard| {
+                let numbers = shard.as_plain();
+                let numbers = numbers.expect("vectors that are widened. This is a bug.");
+                numbers.chunks_exact(dim)
+            })
+            .collect();
+        let is_bad = |document: &&[f32]| document.iter().any(|x| !x.is_finite());
+        if let Some(position) = documents.par_iter().position_first(is_bad) {
+            return Err(Error::Invalid(format!(
+                "document {position} of the index holds numbers that are not finite"
+            )));
+        }
+        let points: Vec<Point> = (0..count as u32).map(Point::Document).collect();
+        let numbered: Vec<_> = points.chunks_exact(1).zip(0..).collect();
+        let distance = InnerProduct { documents };
+        let graph = Hnsw::new(NEIGHBOURS, count, LAYERS, ef_construction, distance);
+        graph.parallel_insert_slice(&numbered);
+        Ok(Self { graph, dim, ef })
     }
 }
 
@@ -114,25 +123,18 @@ impl VectorIndex for Approximate<'_> {
 
     fn search(&self, queries: &Matrix, k: usize) -> Result<Vec<Vec<Scored>>> {
         check(queries, self.dim, k)?;
-        if k > self.ef {
-            let ef = self.ef;
-            return Err(Error::Invalid(format!(
-                "a graph made for ef {ef} finds at most {ef} documents, not {k}"
-            )));
-        }
-        let search = |search: &mut Search, query: usize| {
-            let query = queries.row(query);
-            let found = self.graph.search(&Row(query), search);
-            let scored = found.take(k).map(|item| {
-                let position = self.positions[item.pid.into_inner() as usize];
-                (position as usize, dot(query, item.point.0))
+        let search = |query: usize| {
+            let query = Point::Query(queries.row(query).into());
+            let found = self
+                .graph
+                .search(std::slice::from_ref(&query), k, self.ef.max(k));
+            let scored = found.into_iter().map(|found| {
+                let position = found.get_origin_id();
+                let document = Point::Document(position as u32);
+                (position, self.graph.get_distance().of(&query, &document))
             });
             best(scored.collect(), k)
         };
-        let all = 0..queries.rows();
-        Ok(all
-            .into_par_iter()
-            .map_init(Search::default, search)
-            .collect())
+        Ok((0..queries.rows()).into_par_iter().map(search).collect())
     }
 }
