@@ -58,13 +58,11 @@ impl KindArgs {
         }
     }
 
-    /// Builds what was asked for over the first `dim` numbers of an index, for up to `k` documents a query,
-    /// and hands it to `then`.
+    /// Builds what was asked for over the first `dim` numbers of an index and hands it to `then`.
     pub fn with_kind<T>(
         &self,
         index: &Index,
         dim: usize,
-        k: usize,
         then: impl FnOnce(&dyn VectorIndex, Built) -> Result<T>,
     ) -> Result<T> {
         let start = Instant::now();

@@ -141,7 +141,7 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         });
     }
     let exact = Exact::new(&index, dim)?;
-    let (seconds, found, built) = args.kind.with_kind(&index, dim, args.k, |kind, built| {
+    let (seconds, found, built) = args.kind.with_kind(&index, dim, |kind, built| {
         let (seconds, found) = search(kind, &queries, args)?;
         Ok((seconds, found, built))
     })?;

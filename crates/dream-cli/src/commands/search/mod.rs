@@ -194,7 +194,7 @@ fn dense(args: &Args, k: usize, app: &App) -> Result<(Run, Vec<Query>, Option<Fo
     let (queries, embedded) = encoded(args, Some((&index, dim)), app)?;
     let results = args
         .kind
-        .with_kind(&index, dim, k, |kind, _| Ok(kind.search(&embedded, k)?))?;
+        .with_kind(&index, dim, |kind, _| Ok(kind.search(&embedded, k)?))?;
     let recall = match args.check_recall.map(|n| n.min(queries.len())) {
         Some(n) if n > 0 => {
             let exact = exact.search(&embedded.rows_copy(0..n), k)?;
