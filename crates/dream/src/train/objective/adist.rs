@@ -7,9 +7,13 @@
 //! ```
 //!
 //! A plain forward of the frozen model; nothing goes back through it. `value_norm = false` leaves `||v_j||` out. The rows
-//! are those that predict target tokens. Atlas divides by 256 more, its text length: here the temperature says it all.
-//! Worked: mean masses `(.12, .10)` at temperature .01 are `q = (.881, .119)`; with `w = (.5, .5)` the gradient of
-//! the logits is `(-.381, .381)`.
+//! are those that predict target tokens. Worked: `g = (.15, .05)` at temperature .05 are `q = (.881, .119)`; with `w = (.5, .5)`
+//! the gradient of the logits is `(-.381, .381)`.
+//!
+//! Atlas divides by 256 more, its text length, and takes temperature 0.01: 2.56 here, at which the teacher of a small decoder is flat.
+//! Measured as `KL(q || uniform)` with SmolLM2-135M-Instruct, 8 candidates (at most `ln 8 = 2.08`), 8 questions: 2.03 at 0.01, .58 at 0.1; without
+//! lengths 1.26 at 0.01. That was with a preamble before the documents. The first token of a prompt is an attention sink: without a
+//! preamble (or a beginning of text) it belongs to the first document, which then has nearly all of `q` (2.08 at 0.01).
 
 use super::attention_mass::AttentionMass;
 use super::distill::{Divergence, log_teacher};

@@ -22,7 +22,7 @@ pub struct ObjectiveConfig {
     pub learn_temperature: bool,
     /// Its own learning rate, scheduled as the other.
     pub temperature_lr: f64,
-    /// Temperature of the teacher's softmax, by default 0.1 for `replug`, 0.01 for `adist`, 1 for `qr-distill`.
+    /// Temperature of the teacher's softmax, by default 0.1 for `replug`, 0.05 for `adist`, 1 for `qr-distill`.
     pub teacher_temperature: Option<f32>,
     /// `teacher-student` (the default) or `student-teacher`: for `replug`, `adist`, `qr-distill`.
     pub divergence: Option<Divergence>,
@@ -65,7 +65,7 @@ impl ObjectiveConfig {
     pub fn teacher_temperature(&self, kind: ObjectiveKind) -> f32 {
         self.teacher_temperature.unwrap_or(match kind {
             ObjectiveKind::RePlug => 0.1,
-            ObjectiveKind::ADist => 0.01,
+            ObjectiveKind::ADist => 0.05,
             _ => 1.0,
         })
     }
