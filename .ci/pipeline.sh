@@ -121,6 +121,20 @@ ends 0 "$dream" train train.toml --output whole
 cmp run/adapter/adapter_model.safetensors whole/adapter/adapter_model.safetensors ||
     fail "a resumed training differs from one that ran through"
 
+echo "objectives"
+ends 0 "$dream" objectives --json
+says out '"name":"qr-distill"'
+for objective in infonce replug revela adist emdr2 kl "dream + 0.1 qr-distill"; do
+    sed -e "s/^steps = .*/steps = 2/" -e "s/^\[objective\]/[objective]\nname = \"$objective\"/" train.toml >objective.toml
+    ends 0 "$dream" train objective.toml --output "by ${objective%% *}"
+    there "by ${objective%% *}/adapter/adapter_model.safetensors"
+done
+for objective in dream revela; do
+    sed -e "s/^steps = .*/steps = 2/" -e "s/^\[objective\]/[llm.lora]\nr = 2\n[objective]\nname = \"$objective\"/" train.toml >objective.toml
+    ends 0 "$dream" train objective.toml --output "tuned by $objective"
+    there "tuned by $objective/llm_adapter/adapter_model.safetensors"
+done
+
 echo "embed, encode, search, eval"
 ends 0 "$dream" embed --model "$model" --adapter run/adapter --json <<<"which town sells salt"
 says out '{"index":0,"tokens":21,"embedding":['
@@ -163,6 +177,9 @@ ends 2 "$dream" explain --llm "$model" --heads 99-0 --example example.json
 sed 's/^candidates = 4/candidate = 4/' train.toml >bad.toml
 ends 2 "$dream" train bad.toml --output other
 says err "candidate"
+sed 's/^\[objective\]/[objective]\nin_batch = true/' train.toml >bad.toml
+ends 2 "$dream" train bad.toml --output other
+says err "objective.in_batch means nothing to dream"
 sed 's/^known_passage = .*/known_passage = "as-found"\npool = "as-given"/' train.toml >bad.toml
 ends 2 "$dream" train bad.toml --output other
 says err 'has no candidate: query "what sells town'

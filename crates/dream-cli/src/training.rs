@@ -5,7 +5,7 @@ use crate::cli::App;
 use crate::commands::train::figure;
 use crate::interrupt;
 use crate::progress::{Progress, Unit};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use dream::heads::detect::{self, DetectSettings, detect, packer, probes};
 use dream::heads::{HeadList, Selector};
 use dream::llm::InjectionConfig;
@@ -15,7 +15,7 @@ use dream::report::metrics::{Record, read_metrics};
 use dream::report::svg::Reference;
 use dream::train::config::{LlmConfig, TrainConfig};
 use dream::train::evaluation::EvalSet;
-use dream::train::objective::{Dream, InfoNce, Objective, ObjectiveKind};
+use dream::train::objective::{self, LanguageModel};
 use dream::train::run_folder::{ADAPTER, HEADS, ReportParts, RunFolder, explain_row};
 use dream::train::{Event, Observer, Outcome, Setup, TrainData, Trainer, checkpoint};
 use dream_ir::beir::Dataset;
@@ -40,7 +40,7 @@ pub struct Training<'a> {
     pub eval_data: Option<&'a Dataset>,
     /// The retriever's base.
     pub base: Arc<Model>,
-    /// The frozen language model.
+    /// The language model.
     pub llm: Option<Arc<Model>>,
     /// Go on from the newest checkpoint.
     pub resume: bool,
@@ -87,7 +87,7 @@ impl Training<'_> {
         let documents = data.set.corpus.len();
         warn_of_small_corpus("data.candidates", config.data.candidates, documents);
         let heads = match (&self.llm, &config.llm) {
-            (Some(model), Some(llm)) => {
+            (Some(model), Some(llm)) if config.objective.needs_heads() || llm.heads.is_some() => {
                 let mut list = self.heads(model, llm, app)?;
                 let selected = list.for_model(model)?;
                 Some((list, selected))
@@ -95,8 +95,6 @@ impl Training<'_> {
             _ => None,
         };
         let (list, selected) = heads.unzip();
-        let infonce = InfoNce;
-        let dream;
         let injection = match (&config.llm, &selected) {
             (Some(llm), Some(heads)) => Some(InjectionConfig {
                 heads: heads.clone(),
@@ -106,22 +104,19 @@ impl Training<'_> {
             }),
             _ => None,
         };
-        let objective: &dyn Objective =
-            match (config.objective.name, &self.llm, &config.llm, &injection) {
-                (ObjectiveKind::InfoNce, ..) => &infonce,
-                (ObjectiveKind::Dream, Some(model), Some(llm), Some(injection)) => {
-                    let packer = packer(model, &llm.template, llm.limits());
-                    dream = Dream::new(model, packer, injection.clone());
-                    &dream
-                }
-                _ => bail!("the dream objective needs a language model"),
-            };
+        let pair = self.llm.as_deref().zip(config.llm.as_ref());
+        let language_model = pair.map(|(model, llm)| LanguageModel {
+            model,
+            packer: packer(model, &llm.template, llm.limits()),
+        });
+        let objective = objective::build(&config.objective, language_model, injection.as_ref())?;
         let mut trainer = Trainer::new(Setup {
             config,
             data,
             eval_data: self.eval_data,
-            objective,
+            objective: &objective,
             base: Arc::clone(&self.base),
+            llm: self.llm.as_deref(),
             resume: self.resume,
         })?;
         let resumed_after = self.resume.then(|| trainer.step());
@@ -154,12 +149,13 @@ impl Training<'_> {
         let before = ndcg.first().copied().filter(|_| config.eval.at_start);
         let after = ndcg.last().copied();
         let mut explanations = Vec::new();
-        if let (Some(model), Some(llm), Some(injection)) = (&self.llm, &config.llm, &injection) {
-            let packer = packer(model, &llm.template, llm.limits());
+        if let (Some(LanguageModel { model, packer }), Some(injection)) =
+            (&language_model, &injection)
+        {
             for (row, documents) in self.examples()? {
                 let explained = explain_row(
                     model,
-                    &packer,
+                    packer,
                     injection,
                     trainer.retriever(),
                     trainer.temperature(),
@@ -310,15 +306,23 @@ fn reference(bm25: f64) -> Reference {
 }
 
 fn intro(config: &TrainConfig) -> String {
-    let what = match config.objective.name {
-        ObjectiveKind::Dream => {
-            "The retriever learned from the next-token loss of a frozen language model alone: nothing \
-             told it which document is the right one."
+    let name = &config.objective.name;
+    let what: Vec<&str> = name.entries().map(|entry| entry.report).collect();
+    let sum = if what.len() > 1 {
+        format!("The loss was the sum {name}. ")
+    } else {
+        String::new()
+    };
+    let tuned = match config.llm.as_ref().and_then(|llm| llm.lora.as_ref()) {
+        Some(_) => {
+            " The language model was tuned too, by an adapter of its own; explanations below are \
+                    by the model without it."
         }
-        ObjectiveKind::InfoNce => "A labelled control: the known passage against its pool.",
+        None => "",
     };
     format!(
-        "{what} {} steps of {} queries; each prompt held {} documents and {} queries.",
+        "{sum}{}{tuned} {} steps of {} queries; each prompt held {} documents and {} queries.",
+        what.join(" "),
         config.training.steps,
         config.training.batch_size,
         config.data.candidates,

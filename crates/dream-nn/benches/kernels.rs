@@ -66,6 +66,7 @@ fn attention(c: &mut Criterion) {
             layer: 0,
             segments: &segments,
             prefix: None,
+            prefix_gradient: false,
             q: &q,
             own: &own,
         };

@@ -95,6 +95,7 @@ impl StepBench {
         for _ in 0..shape.queries {
             group.queries.push(texts.texts.len());
             group.positives.push(Vec::new());
+            group.hidden.push(Vec::new());
             texts.texts.push(Text {
                 role: Role::Query,
                 ids: random(&base, shape.query_tokens),

@@ -24,6 +24,9 @@
 //! dL/dz_j = a_j (c_group (dL/dp_j - G_group) + dL/dl_group)
 //! ```
 //!
+//! A document that is hidden from a query has no group: none of the query's rows, in whatever head, sees
+//! its keys.
+//!
 //! Everything stays finite for documents without attention. `f` is the one departure from the formula:
 //! a row that gives a document less than 1e-12 has no choice of tokens inside it worth keeping, and
 //! scaling such noise up a million million times makes the loss jump (docs/decisions/0003).
@@ -166,6 +169,8 @@ pub struct Injection<'a> {
     pub doc_spans: &'a [Range<usize>],
     /// Document weights of each segment, `[segments][documents]`, each summing to 1.
     pub weights: &'a [Vec<f32>],
+    /// Documents hidden from each segment, `[segments]`, or nothing where none is; their weight is 0.
+    pub hidden: &'a [Vec<usize>],
     /// Injected rows of each segment.
     pub rows: &'a [Range<usize>],
     /// Document budget.
@@ -192,6 +197,7 @@ impl KeyReader for Injection<'_> {
 
     fn probabilities(&self, at: RowAt, logits: &mut [f32], record: &mut InjectionRecord) {
         if !self.injects(at) {
+            hide(logits, self.doc_spans, self.hidden_from(at.segment));
             return PlainReader.probabilities(at, logits, &mut ());
         }
         let groups = self.read_groups(at, logits);
@@ -266,6 +272,10 @@ impl Groups {
 }
 
 impl Injection<'_> {
+    fn hidden_from(&self, segment: usize) -> &[usize] {
+        self.hidden.get(segment).map_or(&[], Vec::as_slice)
+    }
+
     fn injects(&self, at: RowAt) -> bool {
         self.rows[at.segment].contains(&at.row) && self.heads.contains(at.layer, at.head)
     }
@@ -300,6 +310,7 @@ impl Injection<'_> {
 
     /// Turns logits into attention within each group, in place, and says what the groups get.
     fn read_groups(&self, at: RowAt, logits: &mut [f32]) -> Groups {
+        hide(logits, self.doc_spans, self.hidden_from(at.segment));
         let log_sums: Vec<f32> = self
             .keys(logits.len())
             .map(|keys| {
@@ -307,6 +318,10 @@ impl Injection<'_> {
                     .clone()
                     .map(|r| max(&logits[r]))
                     .fold(f32::NEG_INFINITY, f32::max);
+                if shift == f32::NEG_INFINITY {
+                    keys.for_each(|range| logits[range].fill(0.0));
+                    return shift;
+                }
                 let sum: f32 = keys.clone().map(|r| exp_sum(&mut logits[r], shift)).sum();
                 for range in keys {
                     scale(&mut logits[range], 1.0 / sum);
@@ -337,6 +352,13 @@ impl Injection<'_> {
             injected,
             budget,
         }
+    }
+}
+
+/// Makes the keys of some documents invisible.
+pub(crate) fn hide(logits: &mut [f32], doc_spans: &[Range<usize>], hidden: &[usize]) {
+    for k in hidden {
+        logits[doc_spans[*k].clone()].fill(f32::NEG_INFINITY);
     }
 }
 

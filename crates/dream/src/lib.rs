@@ -1,6 +1,7 @@
 //! Label-free training of dense retrievers.
 
 pub mod bench;
+pub mod cross_attention;
 pub mod encode;
 pub mod error;
 pub mod evaluate;

@@ -176,7 +176,7 @@ impl PromptLimits {
 }
 
 /// Packs prompts for one language model.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Packer<'a> {
     /// The language model's tokenizer.
     pub tokenizer: &'a Tokenizer,
@@ -241,6 +241,16 @@ impl Packer<'_> {
             )));
         }
         Ok(Suffix { ids, target_start })
+    }
+
+    /// A question and its target as a text of its own: behind the beginning of text, where the tokenizer
+    /// adds one.
+    pub fn alone(&self, mut suffix: Suffix) -> Suffix {
+        if let (true, Some(bos)) = (self.tokenizer.adds_bos(), self.tokenizer.bos_id()) {
+            suffix.ids.insert(0, bos);
+            suffix.target_start += 1;
+        }
+        suffix
     }
 
     /// Packs a question alone: the rows that head detection looks at.

@@ -11,6 +11,7 @@ mod heads;
 mod index;
 mod leaderboard;
 mod models;
+mod objectives;
 mod quickstart;
 mod search;
 mod tasks;
@@ -35,6 +36,7 @@ pub enum Command {
     Heads(heads::Args),
     Explain(explain::Args),
     Train(train::Args),
+    Objectives(objectives::Args),
     Models(models::Args),
     Bench(bench::Args),
 }
@@ -56,6 +58,7 @@ impl Command {
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
             Self::Train(args) => train::run(args, app),
+            Self::Objectives(args) => objectives::run(args, app),
             Self::Models(args) => models::run(args, app),
             Self::Bench(args) => bench::run(args, app),
         }

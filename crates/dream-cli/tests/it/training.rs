@@ -142,6 +142,126 @@ fn rows_without_any_judgement_train_to_the_end_without_evaluation() {
 }
 
 #[test]
+fn every_objective_is_one_line_of_the_configuration() {
+    let dir = folder();
+    data(dir.path());
+    let base = config(dir.path())
+        .replace(
+            "queries_per_pool = 2",
+            "queries_per_pool = 2\nknown_passage = 'include'",
+        )
+        .replace("heldout = 4", "heldout = 0");
+    for (i, (name, more, has_heads, says)) in [
+        ("infonce", "in_batch = true", false, "A labelled control"),
+        (
+            "replug",
+            "likelihood = 'probability'",
+            false,
+            "each document alone helps",
+        ),
+        (
+            "revela",
+            "value_norm = false",
+            false,
+            "attention added in every head",
+        ),
+        (
+            "adist",
+            "divergence = 'student-teacher'",
+            false,
+            "how much attention the answer",
+        ),
+        ("emdr2", "", false, "a latent variable"),
+        (
+            "kl",
+            "teacher_temperature = 0.5",
+            true,
+            "how selected heads",
+        ),
+        (
+            "dream + 0.1 qr-distill",
+            "",
+            true,
+            "was the sum dream + 0.1 qr-distill",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let run = dir.path().join(format!("run{i}"));
+        let text_of = base.replace("/run'", &format!("/run{i}'"));
+        let text_of = format!("{text_of}[objective]\nname = '{name}'\n{more}\n");
+        let file = text(&write(dir.path(), "objective.toml", text_of));
+        let result = dream(&["train", &file, "--json"]).json().remove(0);
+        assert_eq!(result["heads"].is_string(), has_heads, "{name}: {result}");
+        let report = std::fs::read_to_string(run.join("report.html")).expect("a report");
+        assert!(report.contains(says), "{name}");
+        let adapter = run.join("adapter/adapter_model.safetensors");
+        assert!(
+            adapter.is_file() && !run.join("llm_adapter").exists(),
+            "{name}"
+        );
+        // What the run folder says can be trained again.
+        let written = std::fs::read_to_string(run.join("config.toml")).expect("a configuration");
+        let name = name.replace("kl", "qr-distill");
+        assert!(written.contains(&format!("name = \"{name}\"")), "{written}");
+        let again = text(&write(dir.path(), "again.toml", written));
+        dream(&["train", &again]).refused(&["holds a run already"]);
+    }
+}
+
+#[test]
+fn a_language_model_can_be_tuned_too_and_its_adapter_is_kept_beside() {
+    let dir = folder();
+    data(dir.path());
+    let tuned = |name: &str| {
+        let lora = "[llm.lora]\nr = 2\nlr_factor = 0.1\n[retriever]";
+        let text_of = config(dir.path()).replace("[retriever]", lora);
+        let text_of = format!("{text_of}[objective]\nname = '{name}'\n");
+        text(&write(dir.path(), "tuned.toml", text_of))
+    };
+    dream(&["train", &tuned("replug")]).refused(&["llm.lora", "replug keeps it frozen"]);
+    dream(&["train", &tuned("infonce")]).refused(&["llm.lora", "infonce asks none"]);
+    dream(&["train", &tuned("dream")]).ok();
+    let run = dir.path().join("run");
+    for folder in ["llm_adapter", "checkpoints/step-000003/llm_adapter"] {
+        for file in ["adapter_config.json", "adapter_model.safetensors"] {
+            assert!(run.join(folder).join(file).is_file(), "{folder}/{file}");
+        }
+    }
+    let peft = std::fs::read_to_string(run.join("llm_adapter/adapter_config.json"));
+    assert!(peft.expect("a file").contains("CAUSAL_LM"));
+    let report = std::fs::read_to_string(run.join("report.html")).expect("a report");
+    assert!(report.contains("tuned too"));
+}
+
+#[test]
+fn objectives_are_listed_with_their_needs_and_keys() {
+    let listed = dream(&["objectives", "--json"]).json().remove(0);
+    let listed = listed.as_array().expect("a list");
+    let names: Vec<&str> = listed
+        .iter()
+        .filter_map(|entry| entry["name"].as_str())
+        .collect();
+    let want = [
+        "dream",
+        "infonce",
+        "replug",
+        "revela",
+        "adist",
+        "emdr2",
+        "qr-distill",
+    ];
+    assert_eq!(names, want);
+    assert_eq!(listed[1]["needs_labels"], true);
+    assert_eq!(listed[2]["keys"][2], "likelihood");
+    let shown = dream(&["objectives"]).ok();
+    for name in want {
+        assert!(shown.contains(&format!("{name}: ")), "{shown}");
+    }
+}
+
+#[test]
 fn heads_come_best_first_and_serve_as_a_list_for_explain() {
     let dir = folder();
     data(dir.path());
@@ -292,6 +412,30 @@ fn bad_examples_heads_and_configurations_are_refused_with_the_reason() {
         &["objective.temperature", "0.005 to 0.2"],
     );
     train(("steps = 3", "steps = 3\nx = 1"), &["unknown field"]);
+    let objective = |lines: &str, parts: &[&str]| {
+        train(("[eval]", &format!("[objective]\n{lines}\n[eval]")), parts);
+    };
+    objective(
+        "name = 'dram'",
+        &["unknown objective", "dream, infonce, replug"],
+    );
+    objective("name = 'dream + 2'", &["unknown objective", "\"2\""]);
+    objective(
+        "name = 'dream + -1 kl'",
+        &["weight of qr-distill", "above 0"],
+    );
+    objective(
+        "in_batch = true",
+        &["objective.in_batch means nothing to dream", "infonce"],
+    );
+    objective(
+        "name = 'kl'\nteacher_temperature = 0",
+        &["objective.teacher_temperature", "above 0"],
+    );
+    objective(
+        "name = 'replug'\ndivergence = 'js'",
+        &["divergence", "teacher-student"],
+    );
     write(
         dir.path(),
         "data/train.jsonl",

@@ -1,12 +1,16 @@
 //! Grouped-query causal attention: the one place where queries read keys and values.
 //!
 //! Sequences of a batch stand one after the other as row ranges (*segments*). All segments may also
-//! read a shared constant *prefix* of keys and values. Logits are computed in blocks of rows and
+//! read a shared *prefix* of keys and values, as a rule a constant. Logits are computed in blocks of rows and
 //! dropped again: nothing of size `[heads, rows, keys]` is ever stored, and the backward pass
 //! computes them anew.
 //!
 //! What a row makes of its logits is a [`KeyReader`]: plain softmax, softmax that also records what
 //! it saw (head scoring), or attention whose document shares come from outside (injection).
+
+mod blocks;
+
+use blocks::{columns_mut, segment_blocks};
 
 use super::elementwise::{axpy, scale, softmax, softmax_backward};
 use crate::dtype::Dtype;
@@ -63,8 +67,10 @@ pub struct Input<'a> {
     pub layer: usize,
     /// Row ranges of the sequences, in order, covering all rows.
     pub segments: &'a [Range<usize>],
-    /// Constant keys and values that every row sees before its own segment's.
+    /// Keys and values that every row sees before its own segment's.
     pub prefix: Option<&'a KeyValues>,
+    /// Whether the prefix has a gradient; otherwise it is a constant.
+    pub prefix_gradient: bool,
     /// `[rows, n_heads * head_dim]`, after RoPE.
     pub q: &'a Matrix,
     /// Own keys and values, `[rows, n_kv_heads * head_dim]`.
@@ -137,7 +143,7 @@ impl KeyReader for PlainReader {
     }
 }
 
-/// Gradients of a batch's own queries, keys and values.
+/// Gradients of a batch's own queries, keys and values, and of the prefix's.
 #[derive(Clone, Debug)]
 pub struct Gradients {
     /// `[rows, n_heads * head_dim]`
@@ -146,6 +152,8 @@ pub struct Gradients {
     pub d_k: Matrix,
     /// `[rows, n_kv_heads * head_dim]`
     pub d_v: Matrix,
+    /// Of the prefix, `[prefix, n_kv_heads * head_dim]` both, where the input asks for it.
+    pub d_prefix: Option<KeyValues>,
 }
 
 /// Forward: the heads' outputs side by side, `[rows, n_heads * head_dim]`, and what the reader
@@ -215,7 +223,7 @@ fn stripes(
     stripes
 }
 
-/// Backward, given `d_out [rows, n_heads * head_dim]`. The prefix is constant and has no gradient.
+/// Backward, given `d_out [rows, n_heads * head_dim]`.
 pub fn backward<R: KeyReader>(
     input: &Input<'_>,
     reader: &R,
@@ -231,6 +239,7 @@ pub fn backward<R: KeyReader>(
         d_q: Matrix::zeros(rows, n_heads * head_dim),
         d_k: Matrix::zeros(rows, n_kv_heads * head_dim),
         d_v: Matrix::zeros(rows, n_kv_heads * head_dim),
+        d_prefix: None,
     };
     let tasks: Vec<(usize, usize)> = (0..input.segments.len())
         .flat_map(|segment| (0..n_heads).map(move |head| (segment, head)))
@@ -263,6 +272,9 @@ pub fn backward<R: KeyReader>(
                 }
             }
         });
+    if input.prefix_gradient {
+        gradients.d_prefix = Some(prefix_gradient(input, &results));
+    }
     let recorded = |((segment, head), record): (&(usize, usize), _)| Recorded {
         layer: input.layer,
         head: *head,
@@ -272,7 +284,29 @@ pub fn backward<R: KeyReader>(
     (gradients, tasks.iter().zip(records).map(recorded).collect())
 }
 
-/// Gradients of one head of one segment, each `[segment rows, head_dim]`.
+/// Adds up what the heads of all segments, segment by segment, say about the prefix.
+fn prefix_gradient(input: &Input<'_>, results: &[Gradients]) -> KeyValues {
+    let width = input.heads.n_kv_heads * input.heads.head_dim;
+    let zeros = || Matrix::zeros(input.prefix_len(), width);
+    let mut sum = KeyValues {
+        k: zeros(),
+        v: zeros(),
+    };
+    for (i, result) in results.iter().enumerate() {
+        let key = input.heads.key(i % input.heads.n_heads);
+        let Some(part) = &result.d_prefix else {
+            continue;
+        };
+        for row in 0..sum.k.rows() {
+            axpy(&mut sum.k.row_mut(row)[key.clone()], 1.0, part.k.row(row));
+            axpy(&mut sum.v.row_mut(row)[key.clone()], 1.0, part.v.row(row));
+        }
+    }
+    sum
+}
+
+/// Gradients of one head of one segment, each `[segment rows, head_dim]`, `[prefix, head_dim]` of the
+/// prefix.
 fn backward_head<R: KeyReader>(
     input: &Input<'_>,
     reader: &R,
@@ -286,6 +320,10 @@ fn backward_head<R: KeyReader>(
     let (mut d_q, mut d_k, mut d_v) = (zeros(), zeros(), zeros());
     let mut record = R::Record::default();
     let prefix_len = input.prefix_len();
+    let mut d_prefix = input.prefix_gradient.then(|| KeyValues {
+        k: Matrix::zeros(prefix_len, dim),
+        v: Matrix::zeros(prefix_len, dim),
+    });
     let mut forward_record = R::Record::default();
     for block in segment_blocks(segment, head, &rows) {
         let logits = block.logits(input);
@@ -331,28 +369,25 @@ fn backward_head<R: KeyReader>(
         product_here(d_k_seen, d_logits.t(), q, true, input.dtype);
         let d_v_seen = ViewMut::new(d_v.data_mut(), seen, dim, dim);
         product_here(d_v_seen, p.view().cols(own).t(), d_y, true, input.dtype);
+        if let Some(KeyValues { k, v }) = &mut d_prefix {
+            let d_logits = d_p.view().cols(0..prefix_len);
+            product_here(k.view_mut(), d_logits.t(), q, true, input.dtype);
+            let p = p.view().cols(0..prefix_len);
+            product_here(v.view_mut(), p.t(), d_y, true, input.dtype);
+        }
     }
-    (Gradients { d_q, d_k, d_v }, record)
+    let gradients = Gradients {
+        d_q,
+        d_k,
+        d_v,
+        d_prefix,
+    };
+    (gradients, record)
 }
 
 impl<'a> Input<'a> {
     fn prefix_len(&self) -> usize {
         self.prefix.map_or(0, |p| p.k.rows())
-    }
-
-    /// All blocks: segment by segment, rows by rows, head by head.
-    fn blocks(&self) -> Vec<Block> {
-        let mut blocks = Vec::new();
-        for (segment, rows) in self.segments.iter().enumerate() {
-            for block in segment_blocks(segment, 0, rows) {
-                let of_head = |head| Block {
-                    head,
-                    ..block.clone()
-                };
-                blocks.extend((0..self.heads.n_heads).map(of_head));
-            }
-        }
-        blocks
     }
 
     /// Prefix and own part of keys or values, with the columns of the logits they belong to.
@@ -371,85 +406,6 @@ impl<'a> Input<'a> {
         let own = (own_columns, pick(self.own).view().rows(own).cols(columns));
         prefix.into_iter().chain(std::iter::once(own))
     }
-}
-
-/// Some rows of one head of one segment.
-#[derive(Clone)]
-struct Block {
-    segment: usize,
-    head: usize,
-    /// First row of the segment in the batch.
-    start: usize,
-    /// Rows in the batch.
-    rows: Range<usize>,
-}
-
-fn segment_blocks(segment: usize, head: usize, rows: &Range<usize>) -> impl Iterator<Item = Block> {
-    let Range { start, end } = *rows;
-    (start..end).step_by(BLOCK).map(move |first| Block {
-        segment,
-        head,
-        start,
-        rows: first..(first + BLOCK).min(end),
-    })
-}
-
-impl Block {
-    fn at(&self, input: &Input<'_>, row: usize) -> RowAt {
-        let row = self.rows.start - self.start + row;
-        RowAt {
-            layer: input.layer,
-            head: self.head,
-            segment: self.segment,
-            row,
-        }
-    }
-
-    /// Keys that row number `row` of the block sees.
-    fn visible(&self, input: &Input<'_>, row: usize) -> usize {
-        input.prefix_len() + self.rows.start - self.start + row + 1
-    }
-
-    fn recorded<T>(&self, input: &Input<'_>, record: T) -> Recorded<T> {
-        Recorded {
-            layer: input.layer,
-            head: self.head,
-            segment: self.segment,
-            record,
-        }
-    }
-
-    fn keys<'a>(&self, input: &Input<'a>) -> impl Iterator<Item = (Range<usize>, View<'a>)> {
-        input.parts(self.head, self.start..self.rows.end, |kv| &kv.k)
-    }
-
-    fn values<'a>(&self, input: &Input<'a>) -> impl Iterator<Item = (Range<usize>, View<'a>)> {
-        input.parts(self.head, self.start..self.rows.end, |kv| &kv.v)
-    }
-
-    /// Scaled logits against the prefix and the segment up to the block's end,
-    /// `[block rows, keys]`; not yet masked.
-    fn logits(&self, input: &Input<'_>) -> Matrix {
-        let keys = input.prefix_len() + self.rows.end - self.start;
-        let mut logits = Matrix::zeros(self.rows.len(), keys);
-        let q = input
-            .q
-            .view()
-            .rows(self.rows.clone())
-            .cols(input.heads.query(self.head));
-        for (columns, keys) in self.keys(input) {
-            let target = columns_mut(&mut logits, columns);
-            product_here(target, q, keys.t(), false, input.dtype);
-        }
-        scale(logits.data_mut(), input.heads.logit_scale());
-        logits
-    }
-}
-
-fn columns_mut(matrix: &mut Matrix, columns: Range<usize>) -> ViewMut<'_> {
-    let (rows, cols) = (matrix.rows(), matrix.cols());
-    let start = columns.start.min(matrix.data().len());
-    ViewMut::new(&mut matrix.data_mut()[start..], rows, columns.len(), cols)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! The trainable part of a retriever: low-rank adapters beside the decoder's linear layers.
+//! What is trained of a retriever, and of a language model that is tuned too: low-rank adapters beside the decoder's linear layers.
 
 use crate::{Error, Result};
 use dream_nn::Matrix;
+use dream_nn::ops::elementwise::scale;
 use dream_nn::ops::lora::{Lora, LoraGradient};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -97,7 +98,7 @@ impl FromStr for Module {
     }
 }
 
-/// How a retriever is adapted; field names as in PEFT's `LoraConfig`.
+/// How a model is adapted; field names as in PEFT's `LoraConfig`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
@@ -133,7 +134,7 @@ impl LoraConfig {
     }
 }
 
-/// All adapted layers of one retriever.
+/// All adapted layers of one model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoraAdapter {
     /// Rank, scale and targets.
@@ -261,6 +262,13 @@ impl LoraGradients {
         for (mine, other) in mine.zip(other.layers.iter().flatten().flatten()) {
             mine.a.add_assign(&other.a);
             mine.b.add_assign(&other.b);
+        }
+    }
+
+    /// `self *= factor`.
+    pub fn scale(&mut self, factor: f32) {
+        for part in self.parts_mut() {
+            scale(part, factor);
         }
     }
 

@@ -67,6 +67,24 @@ pub struct AdapterFolder {
     pub standardizer: Option<Standardizer>,
 }
 
+/// The adapter of a language model that was tuned too, as it is written.
+#[derive(Clone, Debug)]
+pub struct LlmAdapter {
+    /// The adapter.
+    pub adapter: LoraAdapter,
+    /// The model as it was named.
+    pub base_model: String,
+}
+
+impl LlmAdapter {
+    /// Writes a folder in PEFT's form, the configuration last.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        write_lora_weights(folder, &self.adapter)?;
+        write_lora_config(folder, &self.adapter, &self.base_model, "CAUSAL_LM")
+    }
+}
+
 impl AdapterFolder {
     /// Reads a folder that this program or PEFT wrote.
     ///
@@ -102,20 +120,7 @@ impl AdapterFolder {
     /// Writes the folder, each file atomically; the configuration, which makes a folder an adapter, last.
     pub fn write(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-        let names = self.adapter.names();
-        let matrices = self.adapter.parameters();
-        let shapes: Vec<[usize; 2]> = matrices.iter().map(|m| [m.rows(), m.cols()]).collect();
-        let tensors: Vec<NamedTensor<'_>> = names
-            .iter()
-            .zip(&matrices)
-            .zip(&shapes)
-            .map(|((name, matrix), shape)| NamedTensor {
-                name: name.clone(),
-                shape,
-                data: matrix.data(),
-            })
-            .collect();
-        write_safetensors(&folder.join(ADAPTER_WEIGHTS), &tensors, &format_pt())?;
+        write_lora_weights(folder, &self.adapter)?;
         if let Some(standardizer) = &self.standardizer {
             let shape = [standardizer.query.scale.len()];
             let tensors: Vec<NamedTensor<'_>> = Standardizer::NAMES
@@ -136,17 +141,44 @@ impl AdapterFolder {
             .file
             .as_ref()
             .map_or("", |f| f.provenance.base_model.as_str());
-        let text = serde_json::to_vec_pretty(&peft_config(&self.adapter.config, base))
-            .expect("a JSON value prints. This is a bug.");
-        write_atomic(&folder.join(ADAPTER_CONFIG), &text)
+        write_lora_config(folder, &self.adapter, base, "FEATURE_EXTRACTION")
     }
+}
+
+fn write_lora_weights(folder: &Path, adapter: &LoraAdapter) -> Result<()> {
+    let names = adapter.names();
+    let matrices = adapter.parameters();
+    let shapes: Vec<[usize; 2]> = matrices.iter().map(|m| [m.rows(), m.cols()]).collect();
+    let tensors: Vec<NamedTensor<'_>> = names
+        .iter()
+        .zip(&matrices)
+        .zip(&shapes)
+        .map(|((name, matrix), shape)| NamedTensor {
+            name: name.clone(),
+            shape,
+            data: matrix.data(),
+        })
+        .collect();
+    write_safetensors(&folder.join(ADAPTER_WEIGHTS), &tensors, &format_pt())?;
+    Ok(())
+}
+
+fn write_lora_config(
+    folder: &Path,
+    adapter: &LoraAdapter,
+    base_model: &str,
+    task_type: &str,
+) -> Result<()> {
+    let text = serde_json::to_vec_pretty(&peft_config(&adapter.config, base_model, task_type))
+        .expect("a JSON value prints. This is a bug.");
+    write_atomic(&folder.join(ADAPTER_CONFIG), &text)
 }
 
 fn format_pt() -> std::collections::BTreeMap<String, String> {
     [("format".to_string(), "pt".to_string())].into()
 }
 
-fn peft_config(config: &LoraConfig, base_model: &str) -> Value {
+fn peft_config(config: &LoraConfig, base_model: &str, task_type: &str) -> Value {
     let targets: Vec<String> = config
         .target_modules
         .iter()
@@ -154,7 +186,7 @@ fn peft_config(config: &LoraConfig, base_model: &str) -> Value {
         .collect();
     serde_json::json!({
         "peft_type": "LORA",
-        "task_type": "FEATURE_EXTRACTION",
+        "task_type": task_type,
         "base_model_name_or_path": base_model,
         "r": config.r,
         "lora_alpha": config.lora_alpha,

@@ -1,11 +1,13 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
-//! `checkpoints/step-000050/` holds the adapter folder (usable as it is by every other command),
-//! `optimizer.safetensors` (AdamW's moments, the temperature) and `state.json`. A checkpoint is
+//! `checkpoints/step-000050/` holds the adapter folder (usable as it is by every other command), `llm_adapter/` if
+//! the language model is tuned too, `optimizer.safetensors` (AdamW's moments, the temperature) and `state.json`. A checkpoint is
 //! written beside its place and renamed into it, so what has the name is whole.
 
 use crate::files::{read_capped, write_json};
-use crate::retriever::adapter::AdapterFolder;
+use crate::model::config::DecoderConfig;
+use crate::model::lora::LoraAdapter;
+use crate::retriever::adapter::{AdapterFolder, LlmAdapter};
 use crate::{Error, Result};
 use dream_nn::optim::AdamW;
 use dream_nn::weights::{NamedTensor, Safetensors, write_safetensors};
@@ -33,11 +35,35 @@ pub struct State {
     pub version: String,
 }
 
+/// Name of the folder with the language model's own adapter, in checkpoints and run folders.
+pub const LLM_ADAPTER: &str = "llm_adapter";
+
+/// The adapters of a checkpoint.
+#[derive(Debug)]
+pub struct Adapters {
+    /// The retriever's, with settings and standardising layer.
+    pub retriever: AdapterFolder,
+    /// The language model's, if it is tuned too.
+    pub llm: Option<LlmAdapter>,
+}
+
+impl Adapters {
+    /// Writes the language model's into its folder beside what else stands in `parent`.
+    pub fn write_llm(&self, parent: &Path) -> Result<()> {
+        match &self.llm {
+            Some(llm) => llm.write(&parent.join(LLM_ADAPTER)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A checkpoint in memory.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// Adapters, settings, standardising layer.
+    /// The retriever's adapter, settings, standardising layer.
     pub folder: AdapterFolder,
+    /// The language model's adapter, if it is tuned too.
+    pub llm_adapter: Option<LoraAdapter>,
     /// Counters.
     pub state: State,
     /// Logarithm of the temperature.
@@ -51,10 +77,10 @@ pub struct Checkpoint {
 /// Writes a checkpoint of the optimisers (the temperature's last) and removes old ones; gives its folder.
 pub fn save(
     run: &Path,
-    folder: &AdapterFolder,
+    adapters: &Adapters,
     state: &State,
     log_temperature: f32,
-    optimizers: [&AdamW; 2],
+    optimizers: &[&AdamW],
 ) -> Result<PathBuf> {
     let all = run.join("checkpoints");
     fs::create_dir_all(&all).map_err(|e| Error::io(&all, e))?;
@@ -62,10 +88,11 @@ pub fn save(
         .prefix(".writing-")
         .tempdir_in(&all)
         .map_err(|e| Error::io(&all, e))?;
-    folder.write(temporary.path())?;
-    let states = optimizers.map(AdamW::state);
-    let first: Vec<&Vec<f32>> = states.iter().flat_map(|(_, first, _)| *first).collect();
-    let second: Vec<&Vec<f32>> = states.iter().flat_map(|(_, _, second)| *second).collect();
+    adapters.retriever.write(temporary.path())?;
+    adapters.write_llm(temporary.path())?;
+    let states = || optimizers.iter().map(|optimizer| optimizer.state());
+    let first: Vec<&Vec<f32>> = states().flat_map(|(_, first, _)| first).collect();
+    let second: Vec<&Vec<f32>> = states().flat_map(|(_, _, second)| second).collect();
     let shapes: Vec<[usize; 1]> = first.iter().map(|m| [m.len()]).collect();
     let mut tensors = Vec::new();
     for (kind, moments) in [("first", &first), ("second", &second)] {
@@ -144,10 +171,12 @@ pub fn list(run: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Reads the newest checkpoint of a run; `None` if there is none.
+/// Reads the newest checkpoint of a run; `None` if there is none. `llm` describes the language model
+/// where it is tuned too.
 pub fn latest(
     run: &Path,
-    model: &crate::model::config::DecoderConfig,
+    model: &DecoderConfig,
+    llm: Option<&DecoderConfig>,
 ) -> Result<Option<Checkpoint>> {
     let Some(place) = list(run)?.pop() else {
         return Ok(None);
@@ -159,6 +188,8 @@ pub fn latest(
             what: e.to_string(),
         })?;
     let folder = AdapterFolder::read(&place, model)?;
+    let read_llm = |config| AdapterFolder::read(&place.join(LLM_ADAPTER), config);
+    let llm_adapter = llm.map(read_llm).transpose()?.map(|read| read.adapter);
     let file = Safetensors::open(&[place.join("optimizer.safetensors")])?;
     let moments = |kind: &str| {
         let mut names: Vec<String> = file
@@ -175,6 +206,7 @@ pub fn latest(
     let log_temperature = file.tensor("log_temperature")?.data[0];
     Ok(Some(Checkpoint {
         folder,
+        llm_adapter,
         state,
         log_temperature,
         first_moments: moments("first.")?,

@@ -3,10 +3,11 @@
 //! This is the first stage: what was written, with defaults, unknown keys refused. Models and head
 //! lists are names here; whoever starts the training resolves them.
 
-use super::objective::ObjectiveKind;
+pub use super::objective::settings::{ObjectiveConfig, TEMPERATURE_RANGE};
+
 use crate::heads::detect::DetectSettings;
 use crate::injection::{Budget, Rows};
-use crate::model::lora::LoraConfig;
+use crate::model::lora::{LoraConfig, Module};
 use crate::prompt::{PromptLimits, Template};
 use crate::retriever::RetrieverConfig;
 use crate::{Error, Result};
@@ -30,7 +31,7 @@ pub struct TrainConfig {
     pub output: PathBuf,
     /// Training rows, corpus, pools.
     pub data: DataConfig,
-    /// The frozen language model; not needed by `infonce`.
+    /// The language model; not needed by `infonce`.
     pub llm: Option<LlmConfig>,
     /// The model to train.
     pub retriever: TrainedRetrieverConfig,
@@ -107,7 +108,8 @@ fn b() -> f32 {
 pub struct LlmConfig {
     /// Name or path.
     pub model: String,
-    /// `14-3,21-2`, or the file of a head list; without it, heads are detected before training.
+    /// `14-3,21-2`, or the file of a head list; without it, heads are detected before training if the
+    /// objective looks at heads.
     pub heads: Option<String>,
     /// How heads are detected.
     #[serde(default)]
@@ -133,6 +135,60 @@ pub struct LlmConfig {
     /// Tokens a target, at most.
     #[serde(default = "prompt_target_tokens")]
     pub target_tokens: usize,
+    /// An adapter of the language model that is trained too, with the same loss; without this table it
+    /// stays frozen. It is not needed once training is over.
+    pub lora: Option<LlmLoraConfig>,
+}
+
+/// `[llm.lora]`: the fields of `[retriever.lora]`, and a factor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LlmLoraConfig {
+    /// Rank.
+    pub r: usize,
+    /// Scale: the update is multiplied by `lora_alpha / r`.
+    pub lora_alpha: f32,
+    /// Share of input values dropped in training.
+    pub lora_dropout: f32,
+    /// Scale by `lora_alpha / sqrt(r)` instead (rank-stabilised LoRA).
+    pub use_rslora: bool,
+    /// Which layers are adapted.
+    pub target_modules: Vec<Module>,
+    /// Its learning rate is `optimizer.lr` times this.
+    pub lr_factor: f64,
+}
+
+impl Default for LlmLoraConfig {
+    fn default() -> Self {
+        let LoraConfig {
+            r,
+            lora_alpha,
+            lora_dropout,
+            use_rslora,
+            target_modules,
+        } = LoraConfig::default();
+        Self {
+            r,
+            lora_alpha,
+            lora_dropout,
+            use_rslora,
+            target_modules,
+            lr_factor: 1.0,
+        }
+    }
+}
+
+impl LlmLoraConfig {
+    /// The adapter's own part.
+    pub fn adapter(&self) -> LoraConfig {
+        LoraConfig {
+            r: self.r,
+            lora_alpha: self.lora_alpha,
+            lora_dropout: self.lora_dropout,
+            use_rslora: self.use_rslora,
+            target_modules: self.target_modules.clone(),
+        }
+    }
 }
 
 impl LlmConfig {
@@ -186,34 +242,6 @@ fn training_lengths() -> RetrieverConfig {
 fn standardize_texts() -> usize {
     512
 }
-
-/// `[objective]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ObjectiveConfig {
-    /// `dream` or `infonce`.
-    pub name: ObjectiveKind,
-    /// Softmax temperature over scores; the start if it is learned.
-    pub temperature: f32,
-    /// Learn the logarithm of the temperature too.
-    pub learn_temperature: bool,
-    /// Its own learning rate, scheduled as the other.
-    pub temperature_lr: f64,
-}
-
-impl Default for ObjectiveConfig {
-    fn default() -> Self {
-        Self {
-            name: ObjectiveKind::Dream,
-            temperature: 0.05,
-            learn_temperature: false,
-            temperature_lr: 1e-2,
-        }
-    }
-}
-
-/// Where a learned temperature must stay (method section 8).
-pub const TEMPERATURE_RANGE: (f32, f32) = (0.005, 0.2);
 
 /// `[optimizer]`: AdamW.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -355,11 +383,6 @@ impl TrainConfig {
         let finite = [
             ("optimizer.lr", self.optimizer.lr),
             ("optimizer.max_grad_norm", self.optimizer.max_grad_norm),
-            (
-                "objective.temperature",
-                f64::from(self.objective.temperature),
-            ),
-            ("objective.temperature_lr", self.objective.temperature_lr),
         ];
         for (name, value) in finite {
             if !value.is_finite() || value <= 0.0 {
@@ -374,14 +397,7 @@ impl TrainConfig {
                 "optimizer.weight_decay must be 0 or above, not {weight_decay}"
             )));
         }
-        let (low, high) = TEMPERATURE_RANGE;
-        let temperature = self.objective.temperature;
-        if self.objective.learn_temperature && !(low..=high).contains(&temperature) {
-            return Err(Error::Invalid(format!(
-                "objective.temperature must be from {low} to {high} where it is learned, not \
-                 {temperature}"
-            )));
-        }
+        self.objective.check()?;
         let DataConfig {
             candidates,
             queries_per_pool,
@@ -404,11 +420,21 @@ impl TrainConfig {
                     let what = format!("llm.gate must be from 0 to 1, not {}", llm.gate);
                     return Err(Error::Invalid(what));
                 }
+                if let Some(lora) = &llm.lora {
+                    self.objective.check_tuning()?;
+                    if !lora.lr_factor.is_finite() || lora.lr_factor <= 0.0 {
+                        return Err(Error::Invalid(format!(
+                            "llm.lora.lr_factor must be above 0, not {}",
+                            lora.lr_factor
+                        )));
+                    }
+                }
             }
-            None if self.objective.name == ObjectiveKind::Dream => {
-                return Err(Error::Invalid(
-                    "the dream objective needs an [llm] table".into(),
-                ));
+            None if self.objective.needs_llm() => {
+                return Err(Error::Invalid(format!(
+                    "the objective {} needs an [llm] table",
+                    self.objective.name
+                )));
             }
             None => {}
         }

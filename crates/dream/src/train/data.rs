@@ -11,6 +11,7 @@ use dream_ir::{
 use rand::SeedableRng;
 use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
 
 /// Rows, pools and the held-out rows.
 #[derive(Debug)]
@@ -30,8 +31,20 @@ pub struct TrainData {
 pub struct GroupIndex {
     /// Indices into the corpus, in prompt order.
     pub documents: Vec<usize>,
-    /// Rows, and the places of their known passages among the documents.
-    pub queries: Vec<(usize, Vec<usize>)>,
+    /// The queries.
+    pub queries: Vec<QueryIndex>,
+}
+
+/// A query of a prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryIndex {
+    /// Its row.
+    pub row: usize,
+    /// Places of its known passages among the documents, those that it must not see left out.
+    pub positives: Vec<usize>,
+    /// Places of documents that it must not see: its known passages where these are excluded, which stand
+    /// there because of another query.
+    pub hidden: Vec<usize>,
 }
 
 impl TrainData {
@@ -124,15 +137,40 @@ impl TrainData {
         let shuffled = Pool::new(documents, &self.set.rows[first_row], corpus)
             .shuffled(self.seed, epoch, first_row)
             .documents;
-        let positives =
-            |row: usize| Pool::new(shuffled.clone(), &self.set.rows[row], corpus).positives;
-        let queries = rows
-            .iter()
-            .map(|(_, row)| (*row, positives(*row)))
-            .collect();
+        let queries = rows.iter().map(|(_, row)| self.query(*row, &shuffled));
         GroupIndex {
+            queries: queries.collect(),
             documents: shuffled,
-            queries,
+        }
+    }
+
+    /// All queries and documents of a step as one group, each document once.
+    pub fn batch(&self, groups: &[GroupIndex]) -> GroupIndex {
+        let mut documents: Vec<usize> = Vec::new();
+        let mut seen = HashSet::new();
+        for group in groups {
+            let fresh = group.documents.iter().filter(|d| seen.insert(**d));
+            documents.extend(fresh);
+        }
+        let queries = groups.iter().flat_map(|group| &group.queries);
+        let queries = queries.map(|query| self.query(query.row, &documents));
+        GroupIndex {
+            queries: queries.collect(),
+            documents,
+        }
+    }
+
+    fn query(&self, row: usize, documents: &[usize]) -> QueryIndex {
+        let corpus = &self.set.corpus;
+        let known = Pool::new(documents.to_vec(), &self.set.rows[row], corpus).positives;
+        let (positives, hidden) = match self.settings.known_passage {
+            KnownPassage::Exclude => (Vec::new(), known),
+            KnownPassage::AsFound | KnownPassage::Include => (known, Vec::new()),
+        };
+        QueryIndex {
+            row,
+            positives,
+            hidden,
         }
     }
 
@@ -153,10 +191,11 @@ impl TrainData {
     /// The texts of a group.
     pub fn texts(&self, group: &GroupIndex) -> Group<'_> {
         let document = |d: &usize| &self.set.corpus.documents()[*d];
-        let query = |(row, positives): &(usize, Vec<usize>)| GroupQuery {
-            question: &self.set.rows[*row].query,
-            target: &self.set.rows[*row].target,
-            positives: positives.clone(),
+        let query = |query: &QueryIndex| GroupQuery {
+            question: &self.set.rows[query.row].query,
+            target: &self.set.rows[query.row].target,
+            positives: query.positives.clone(),
+            hidden: query.hidden.clone(),
         };
         Group {
             documents: group.documents.iter().map(document).collect(),

@@ -26,15 +26,24 @@ pub(super) fn data_digest(data: &TrainData) -> String {
 }
 
 /// Digest of what must be the same for a checkpoint to go on. Where the run is written, how often it
-/// is saved or evaluated, and how much is computed at once may differ.
-pub(super) fn fingerprint(config: &TrainConfig, provenance: &Provenance) -> String {
+/// is saved or evaluated, and how much is computed at once may differ. `llm_digest` is that of a language
+/// model that is tuned too.
+pub(super) fn fingerprint(
+    config: &TrainConfig,
+    provenance: &Provenance,
+    llm_digest: Option<&str>,
+) -> String {
     let mut same = config.clone();
     same.output = PathBuf::new();
     same.training.save_every = 0;
     same.eval.every = 0;
     same.eval.at_start = false;
-    let text =
-        serde_json::to_string(&(same, &provenance.base_model_digest, &provenance.data_digest))
-            .expect("a configuration prints. This is a bug.");
+    let Provenance {
+        base_model_digest,
+        data_digest,
+        ..
+    } = provenance;
+    let text = serde_json::to_string(&(same, base_model_digest, data_digest, llm_digest))
+        .expect("a configuration prints. This is a bug.");
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }

@@ -12,6 +12,7 @@ mod parameters;
 pub mod run_folder;
 pub mod step;
 pub mod trainer;
+mod tuned;
 
 pub use config::TrainConfig;
 pub use data::TrainData;

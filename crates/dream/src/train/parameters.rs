@@ -1,5 +1,6 @@
-//! What is trained, and what the standardising layer starts from.
+//! What is trained of the retriever and how fast, and what the standardising layer starts from.
 
+use super::config::TrainConfig;
 use super::data::TrainData;
 use crate::Result;
 use crate::retriever::standardize::Affine;
@@ -60,4 +61,24 @@ pub(super) fn standardizer(
             documents[i].full_text()
         })?,
     })
+}
+
+/// Learning rates of a step.
+pub(super) struct Rates {
+    /// Of the retriever.
+    pub lr: f64,
+    /// Of the temperature's logarithm.
+    pub temperature_lr: f64,
+}
+
+/// The rates of the step after `step` steps.
+pub(super) fn rates(config: &TrainConfig, step: u64) -> Rates {
+    let optimizer = &config.optimizer;
+    // Counted from 1, so that the first step of a warm-up moves.
+    let (warmup_steps, steps) = (optimizer.warmup_steps, config.training.steps);
+    let factor = optimizer.schedule.factor(step + 1, warmup_steps, steps + 1);
+    Rates {
+        lr: optimizer.lr * factor,
+        temperature_lr: config.objective.temperature_lr * factor,
+    }
 }

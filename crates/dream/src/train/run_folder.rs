@@ -114,7 +114,9 @@ impl RunFolder {
 
     /// Writes adapter, plots and report of a run that is over, or as far as it came.
     pub fn finish(&self, trainer: &Trainer<'_>, parts: ReportParts<'_>) -> Result<()> {
-        trainer.adapter_folder().write(&self.path.join(ADAPTER))?;
+        let adapters = trainer.adapters();
+        adapters.retriever.write(&self.path.join(ADAPTER))?;
+        adapters.write_llm(&self.path)?;
         let records = read_metrics(&self.path.join("metrics.jsonl"))?;
         let loss = Chart::Line(curves::loss(&records));
         write_atomic(&self.path.join("loss.svg"), loss.to_svg(WIDE).as_bytes())?;

@@ -5,11 +5,15 @@
 //! once without anything kept, and again chunk by chunk on the way back (gradient caching).
 
 use super::data::{GroupIndex, TrainData};
-use super::objective::{Objective, QueryLoss};
-use crate::Result;
+use super::objective::{Objective, QueryLoss, Request, Scope, document_weights};
+use super::tuned;
+use crate::llm::Tuning;
+use crate::model::lora::{LoraAdapter, LoraGradients};
 use crate::retriever::{Retriever, RetrieverGradients, RetrieverTape, Role, Text, chunks};
+use crate::{Error, Result};
 use dream_nn::Matrix;
-use dream_nn::ops::elementwise::{axpy, dot, softmax};
+use dream_nn::ops::elementwise::{axpy, dot};
+use dream_nn::ops::lora::mix;
 use std::collections::HashMap;
 
 /// What a step found out.
@@ -19,6 +23,8 @@ pub struct StepResult {
     pub loss: f64,
     /// Gradients of the mean loss.
     pub gradients: RetrieverGradients,
+    /// Those of the language model's adapter, if it is trained too.
+    pub llm_gradients: Option<LoraGradients>,
     /// Gradient for the logarithm of the temperature.
     pub d_log_temperature: f32,
     /// Mean entropy of the document weights, nats.
@@ -27,24 +33,72 @@ pub struct StepResult {
     pub weight_on_positive: Option<f64>,
 }
 
+/// What a step is made of.
+#[derive(Clone, Copy)]
+pub struct StepInput<'a> {
+    /// What is trained.
+    pub retriever: &'a Retriever,
+    /// The language model's own adapter, if it is trained too.
+    pub llm_adapter: Option<&'a LoraAdapter>,
+    /// What is minimised.
+    pub objective: &'a dyn Objective,
+    /// Where the texts are.
+    pub data: &'a TrainData,
+    /// The prompts.
+    pub groups: &'a [GroupIndex],
+    /// Scores are divided by it.
+    pub temperature: f32,
+    /// Retriever tokens whose activations are kept at once.
+    pub chunk_tokens: usize,
+    /// Seed of the adapters' dropout.
+    pub dropout_seed: Option<u64>,
+}
+
 /// Computes one step; nothing is changed.
-pub fn compute(
-    retriever: &Retriever,
-    objective: &dyn Objective,
-    data: &TrainData,
-    groups: &[GroupIndex],
-    temperature: f32,
-    chunk_tokens: usize,
-    dropout_seed: Option<u64>,
-) -> Result<StepResult> {
+pub fn compute(input: StepInput<'_>) -> Result<StepResult> {
+    let StepInput {
+        retriever,
+        llm_adapter,
+        objective,
+        data,
+        groups,
+        ..
+    } = input;
+    let batch = objective.wants(Scope::Batch).then(|| data.batch(groups));
     let step = Step {
         retriever,
-        texts: &StepTexts::new(retriever, data, groups)?,
-        temperature,
-        chunk_tokens,
-        dropout_seed,
+        texts: &StepTexts::new(retriever, data, groups, batch.as_ref())?,
+        temperature: input.temperature,
+        chunk_tokens: input.chunk_tokens,
+        dropout_seed: input.dropout_seed,
     };
-    step.compute(|group, weights| objective.evaluate(&data.texts(&groups[group]), weights))
+    let mut llm_gradients = llm_adapter.map(LoraAdapter::zero_gradients);
+    let mut result = step.compute(|place, weights| {
+        let group = match place {
+            GroupPlace::Prompt(_) if !objective.wants(Scope::Prompt) => return Ok(Vec::new()),
+            GroupPlace::Prompt(number) => Some(&groups[number]),
+            GroupPlace::Batch => batch.as_ref(),
+        };
+        let Some(group) = group else {
+            return Ok(Vec::new());
+        };
+        let tuning = llm_adapter.zip(llm_gradients.as_mut());
+        objective.evaluate(Request {
+            scope: place.scope(),
+            group: &data.texts(group),
+            weights,
+            tuning: tuning.map(|(adapter, gradients)| Tuning {
+                adapter,
+                gradients,
+                dropout_seed: input.dropout_seed.map(|seed| mix(seed ^ tuned::SEED)),
+            }),
+        })
+    })?;
+    if let Some(gradients) = &mut llm_gradients {
+        gradients.scale(1.0 / step.texts.n_queries() as f32);
+    }
+    result.llm_gradients = llm_gradients;
+    Ok(result)
 }
 
 /// The texts of a step, each once, however many groups it stands in.
@@ -52,8 +106,28 @@ pub fn compute(
 pub struct StepTexts {
     /// Queries and documents; their places here are their embeddings' rows.
     pub texts: Vec<Text>,
-    /// The groups.
+    /// The prompts' groups.
     pub groups: Vec<GroupTexts>,
+    /// All of them as one group, if the objective looks at such.
+    pub batch: Option<GroupTexts>,
+}
+
+/// Which group of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupPlace {
+    /// That of a prompt, by number.
+    Prompt(usize),
+    /// All prompts' together.
+    Batch,
+}
+
+impl GroupPlace {
+    fn scope(self) -> Scope {
+        match self {
+            Self::Prompt(_) => Scope::Prompt,
+            Self::Batch => Scope::Batch,
+        }
+    }
 }
 
 /// Places of a group's texts.
@@ -65,10 +139,17 @@ pub struct GroupTexts {
     pub queries: Vec<usize>,
     /// Numbers of each query's known passages among the documents: for reports alone.
     pub positives: Vec<Vec<usize>>,
+    /// Numbers of documents that each query must not see.
+    pub hidden: Vec<Vec<usize>>,
 }
 
 impl StepTexts {
-    fn new(retriever: &Retriever, data: &TrainData, groups: &[GroupIndex]) -> Result<Self> {
+    fn new(
+        retriever: &Retriever,
+        data: &TrainData,
+        groups: &[GroupIndex],
+        batch: Option<&GroupIndex>,
+    ) -> Result<Self> {
         let mut step = Self::default();
         let mut known: HashMap<(Role, usize), usize> = HashMap::new();
         let mut place = |role: Role, number: usize| -> Result<usize> {
@@ -86,18 +167,37 @@ impl StepTexts {
             known.insert((role, number), step.texts.len() - 1);
             Ok(step.texts.len() - 1)
         };
-        for group in groups {
+        let mut places_of = |group: &GroupIndex| {
             let mut places = GroupTexts::default();
             for document in &group.documents {
                 places.documents.push(place(Role::Document, *document)?);
             }
-            for (row, positives) in &group.queries {
-                places.queries.push(place(Role::Query, *row)?);
-                places.positives.push(positives.clone());
+            for query in &group.queries {
+                if query.hidden.len() == group.documents.len() {
+                    return Err(Error::Invalid(format!(
+                        "the query {:?} has no candidate document that known_passage = \"exclude\" does \
+                         not hide from it, out of {}: raise data.candidates",
+                        data.set.rows[query.row].query,
+                        group.documents.len()
+                    )));
+                }
+                places.queries.push(place(Role::Query, query.row)?);
+                places.positives.push(query.positives.clone());
+                places.hidden.push(query.hidden.clone());
             }
-            step.groups.push(places);
-        }
-        Ok(step)
+            Ok::<_, Error>(places)
+        };
+        let places: Vec<GroupTexts> = groups.iter().map(&mut places_of).collect::<Result<_>>()?;
+        let batch = batch.map(places_of).transpose()?;
+        Ok(Self {
+            groups: places,
+            batch,
+            ..step
+        })
+    }
+
+    fn n_queries(&self) -> usize {
+        self.groups.iter().map(|group| group.queries.len()).sum()
     }
 }
 
@@ -118,37 +218,50 @@ pub struct Step<'a> {
 
 impl Step<'_> {
     /// Embeds, asks `judge` for each group's losses under its document weights
-    /// (`[queries][documents]`), and goes back.
+    /// (`[queries][documents]`), or nothing where a group does not matter, and goes back.
     pub fn compute(
         self,
-        mut judge: impl FnMut(usize, &[Vec<f32>]) -> Result<Vec<QueryLoss>>,
+        mut judge: impl FnMut(GroupPlace, &[Vec<f32>]) -> Result<Vec<QueryLoss>>,
     ) -> Result<StepResult> {
-        let StepTexts { texts, groups } = self.texts;
+        let StepTexts {
+            texts,
+            groups,
+            batch,
+        } = self.texts;
         let embedded = Embedded::new(self, texts);
         let embeddings = &embedded.embeddings;
         let mut d_embeddings = Matrix::zeros(embeddings.rows(), embeddings.cols());
-        let n_queries: usize = groups.iter().map(|group| group.queries.len()).sum();
+        let n_queries = self.texts.n_queries();
         let share = 1.0 / n_queries as f32;
         let mut result = StepResult {
             loss: 0.0,
             gradients: self.retriever.zero_gradients()?,
+            llm_gradients: None,
             d_log_temperature: 0.0,
             weight_entropy: 0.0,
             weight_on_positive: None,
         };
         let mut on_positives = Vec::new();
-        for (number, group) in groups.iter().enumerate() {
+        let prompts = groups.iter().enumerate();
+        let prompts = prompts.map(|(number, group)| (GroupPlace::Prompt(number), group));
+        for (place, group) in prompts.chain(batch.iter().map(|group| (GroupPlace::Batch, group))) {
             let logits = self.logits(embeddings, group);
-            let weights: Vec<Vec<f32>> = logits.iter().map(|logits| softmaxed(logits)).collect();
-            let losses = judge(number, &weights)?;
+            let pairs = logits.iter().zip(&group.hidden);
+            let weights = pairs
+                .map(|(logits, hidden)| document_weights(logits, hidden))
+                .collect::<Result<Vec<_>>>()?;
+            if place.scope() == Scope::Prompt {
+                for (weights, positives) in weights.iter().zip(&group.positives) {
+                    result.weight_entropy += entropy(weights) / n_queries as f64;
+                    if !positives.is_empty() {
+                        let on = positives.iter().map(|p| f64::from(weights[*p]));
+                        on_positives.push(on.sum::<f64>());
+                    }
+                }
+            }
+            let losses = judge(place, &weights)?;
             for (i, QueryLoss { loss, d_logits }) in losses.iter().enumerate() {
                 result.loss += f64::from(*loss) / n_queries as f64;
-                result.weight_entropy += entropy(&weights[i]) / n_queries as f64;
-                let positives = &group.positives[i];
-                if !positives.is_empty() {
-                    let on = positives.iter().map(|p| f64::from(weights[i][*p]));
-                    on_positives.push(on.sum::<f64>());
-                }
                 // d/d log(tau) of score / tau is -score / tau.
                 result.d_log_temperature -= share * dot(d_logits, &logits[i]);
                 let q = group.queries[i];
@@ -185,12 +298,6 @@ impl Step<'_> {
         };
         group.queries.iter().map(logits_of).collect()
     }
-}
-
-fn softmaxed(logits: &[f32]) -> Vec<f32> {
-    let mut weights = logits.to_vec();
-    softmax(&mut weights);
-    weights
 }
 
 fn entropy(weights: &[f32]) -> f64 {

@@ -4,7 +4,7 @@
 //! State is a function of the configuration's seed and the step's number, plus what a checkpoint
 //! holds, so a run that stops after a step and resumes computes the same bits as one that does not.
 
-use super::checkpoint::{self, State};
+use super::checkpoint::{self, Adapters, State};
 use super::config::{TEMPERATURE_RANGE, TrainConfig};
 use super::data::TrainData;
 use super::evaluation::{EvalSet, EvalSets};
@@ -12,8 +12,9 @@ use super::identity::{data_digest, fingerprint};
 use super::lock::{METRICS, RunLock};
 use super::objective::Objective;
 use super::observer::{Event, Observer, Outcome};
-use super::parameters;
-use super::step::{self, StepResult};
+use super::parameters::{self, Rates};
+use super::step::{self, StepInput, StepResult};
+use super::tuned::{Tuned, TunedModel};
 use crate::model::Model;
 use crate::model::lora::LoraAdapter;
 use crate::report::metrics::{EvalRecord, MetricsWriter, Record, StepRecord, Timing};
@@ -31,6 +32,8 @@ pub struct Trainer<'a> {
     data: &'a TrainData,
     objective: &'a dyn Objective,
     retriever: Retriever,
+    /// The language model's own adapter and its optimiser, if it is tuned too.
+    tuned: Option<Tuned>,
     optimizer: AdamW,
     temperature_optimizer: AdamW,
     log_temperature: f32,
@@ -57,6 +60,8 @@ pub struct Setup<'a> {
     pub objective: &'a dyn Objective,
     /// The base of the retriever.
     pub base: Arc<Model>,
+    /// The language model; needed where the configuration tunes it too.
+    pub llm: Option<&'a Model>,
     /// Go on from the newest checkpoint of the run folder; start over if there is none.
     pub resume: bool,
 }
@@ -73,6 +78,7 @@ impl<'a> Trainer<'a> {
             eval_data,
             objective,
             base,
+            llm,
             resume,
         } = setup;
         let adapter = LoraAdapter::new(
@@ -95,13 +101,16 @@ impl<'a> Trainer<'a> {
             steps: 0,
             version: env!("CARGO_PKG_VERSION").into(),
         };
-        let fingerprint = fingerprint(config, &provenance);
+        let tuned_model = TunedModel::of(config, llm)?;
+        let llm_digest = tuned_model.map(|tuned| tuned.model.digest.as_str());
+        let fingerprint = fingerprint(config, &provenance, llm_digest);
         let eval = EvalSets::open(config, data, eval_data)?;
         let lock = RunLock::take(&config.output, resume)?;
         let metrics_path = config.output.join(METRICS);
         // A run that died before its first checkpoint starts over.
         let resumed = if resume {
-            checkpoint::latest(&config.output, &retriever.model.decoder.config)?
+            let llm = tuned_model.map(|tuned| &tuned.model.decoder.config);
+            checkpoint::latest(&config.output, &retriever.model.decoder.config, llm)?
         } else {
             None
         };
@@ -115,6 +124,7 @@ impl<'a> Trainer<'a> {
         };
         let mut log_temperature = config.objective.temperature.ln();
         let mut moments = None;
+        let mut llm_adapter = None;
         if let Some(found) = resumed {
             if found.state.fingerprint != fingerprint {
                 return Err(Error::Invalid(format!(
@@ -125,6 +135,7 @@ impl<'a> Trainer<'a> {
             }
             retriever.adapter = Some(found.folder.adapter);
             retriever.standardizer = found.folder.standardizer;
+            llm_adapter = found.llm_adapter;
             log_temperature = found.log_temperature;
             moments = Some((
                 found.state.optimizer_step,
@@ -146,14 +157,20 @@ impl<'a> Trainer<'a> {
             ..AdamWConfig::default()
         };
         let mut optimizer = AdamW::new(adamw, &lengths);
+        let tuned = tuned_model.map(|tuned| Tuned::new(tuned, llm_adapter, config));
+        let mut tuned = tuned.transpose()?;
         let mut temperature_optimizer = AdamW::new(AdamWConfig::default(), &[1]);
         if let Some((steps, mut first, mut second)) = moments {
-            // The last pair of moments is the temperature's.
+            // The last pair of moments is the temperature's, before it come the language model's.
             let pair = (
                 first.pop().unwrap_or_default(),
                 second.pop().unwrap_or_default(),
             );
             temperature_optimizer.restore(steps, vec![pair.0], vec![pair.1])?;
+            if let Some(tuned) = &mut tuned {
+                let n = lengths.len().min(first.len()).min(second.len());
+                tuned.restore(steps, first.split_off(n), second.split_off(n))?;
+            }
             optimizer.restore(steps, first, second)?;
         }
         let metrics = if resume {
@@ -168,6 +185,7 @@ impl<'a> Trainer<'a> {
             data,
             objective,
             retriever,
+            tuned,
             optimizer,
             temperature_optimizer,
             log_temperature,
@@ -212,7 +230,9 @@ impl<'a> Trainer<'a> {
     /// A number stopped being one (the last good checkpoint stays), or a file could not be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let steps = self.config.training.steps;
-        let trainable = parameters::lengths(&mut self.retriever).iter().sum();
+        let of_llm: usize = self.tuned.as_ref().map_or(0, Tuned::n_parameters);
+        let of_retriever: usize = parameters::lengths(&mut self.retriever).iter().sum();
+        let trainable = of_retriever + of_llm;
         let mut go_on = observer.event(&Event::Started {
             step: self.step,
             steps,
@@ -274,18 +294,20 @@ impl<'a> Trainer<'a> {
         let StepResult {
             loss,
             mut gradients,
+            mut llm_gradients,
             d_log_temperature,
             weight_entropy,
             weight_on_positive,
-        } = step::compute(
-            &self.retriever,
-            self.objective,
-            self.data,
-            &groups,
-            self.temperature(),
-            self.config.training.chunk_tokens,
-            Some(dropout_seed),
-        )?;
+        } = step::compute(StepInput {
+            retriever: &self.retriever,
+            llm_adapter: self.tuned.as_ref().map(Tuned::adapter),
+            objective: self.objective,
+            data: self.data,
+            groups: &groups,
+            temperature: self.temperature(),
+            chunk_tokens: self.config.training.chunk_tokens,
+            dropout_seed: Some(dropout_seed),
+        })?;
         let number = self.step + 1;
         if !loss.is_finite() {
             return Err(self.diverged(number, &format!("the loss is {loss}")));
@@ -295,13 +317,18 @@ impl<'a> Trainer<'a> {
         if let Some(layer) = gradients.standardizer.as_mut().filter(|_| train_layer) {
             parts.extend(layer.parts_mut());
         }
+        let n_retriever = parts.len();
+        if let Some(gradients) = &mut llm_gradients {
+            parts.extend(gradients.parts_mut());
+        }
         let grad_norm = clip_grad_norm(&mut parts, self.config.optimizer.max_grad_norm);
         if !grad_norm.is_finite() {
             let what = format!("the gradient's norm is {grad_norm}");
             return Err(self.diverged(number, &what));
         }
-        let OptimizerRates { lr, temperature_lr } = self.rates();
+        let Rates { lr, temperature_lr } = parameters::rates(self.config, self.step);
         let grads: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
+        let (grads, llm_grads) = grads.split_at(n_retriever);
         let n_adapter = parameters::decayed(&self.retriever);
         let mut parameters: Vec<Parameter<'_>> = parameters::trainable(&mut self.retriever)
             .into_iter()
@@ -314,6 +341,9 @@ impl<'a> Trainer<'a> {
             })
             .collect();
         self.optimizer.step(lr, &mut parameters);
+        if let Some(tuned) = &mut self.tuned {
+            tuned.step(lr, llm_grads);
+        }
         if self.config.objective.learn_temperature {
             let mut value = [self.log_temperature];
             let grad = [d_log_temperature];
@@ -328,8 +358,11 @@ impl<'a> Trainer<'a> {
             self.log_temperature = value[0].clamp(low.ln(), high.ln());
         }
         let finite = |part: &&mut [f32]| part.iter().all(|value| value.is_finite());
+        let tuned = self.tuned.as_mut();
+        let of_llm = tuned.map_or_else(Vec::new, Tuned::parameters_mut);
         if !parameters::trainable(&mut self.retriever)
             .iter()
+            .chain(&of_llm)
             .all(finite)
             || !self.log_temperature.is_finite()
         {
@@ -406,20 +439,29 @@ impl<'a> Trainer<'a> {
             llm_tokens: self.llm_tokens,
             version: self.provenance.version.clone(),
         };
-        let optimizers = [&self.optimizer, &self.temperature_optimizer];
-        let folder = self.adapter_folder();
+        let mut optimizers = vec![&self.optimizer];
+        optimizers.extend(self.tuned.as_ref().map(Tuned::optimizer));
+        optimizers.push(&self.temperature_optimizer);
+        let adapters = self.adapters();
         let place = checkpoint::save(
             &self.config.output,
-            &folder,
+            &adapters,
             &state,
             self.log_temperature,
-            optimizers,
+            &optimizers,
         )?;
         Ok(observer.event(&Event::Saved(&place)))
     }
 
-    /// The retriever as it would be saved.
-    pub fn adapter_folder(&self) -> AdapterFolder {
+    /// What is trained, as it would be saved.
+    pub fn adapters(&self) -> Adapters {
+        Adapters {
+            retriever: self.adapter_folder(),
+            llm: self.tuned.as_ref().map(Tuned::to_be_saved),
+        }
+    }
+
+    fn adapter_folder(&self) -> AdapterFolder {
         AdapterFolder {
             adapter: self
                 .retriever
@@ -441,23 +483,4 @@ impl<'a> Trainer<'a> {
     fn wall(&self) -> f64 {
         self.wall_secs + self.started.elapsed().as_secs_f64()
     }
-
-    fn rates(&self) -> OptimizerRates {
-        let optimizer = &self.config.optimizer;
-        // Counted from 1, so that the first step of a warm-up moves.
-        let factor = optimizer.schedule.factor(
-            self.step + 1,
-            optimizer.warmup_steps,
-            self.config.training.steps + 1,
-        );
-        OptimizerRates {
-            lr: optimizer.lr * factor,
-            temperature_lr: self.config.objective.temperature_lr * factor,
-        }
-    }
-}
-
-struct OptimizerRates {
-    lr: f64,
-    temperature_lr: f64,
 }

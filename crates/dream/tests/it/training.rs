@@ -11,7 +11,8 @@ use dream::prompt::Template;
 use dream::report::metrics::{Record, read_metrics};
 use dream::retriever::standardize::Affine;
 use dream::retriever::{Pooling, Retriever, RetrieverConfig, Standardize, Standardizer};
-use dream::train::objective::{Dream, InfoNce, Objective};
+use dream::train::objective::{Dream, InfoNce, Objective, QueryLoss, Request, WeightedSum};
+use dream::train::step::StepInput;
 use dream::train::{
     Event, Observer, Outcome, Setup, TrainConfig, TrainData, Trainer, checkpoint, step,
 };
@@ -84,7 +85,14 @@ fn gradients_of_a_whole_step_equal_differences_with_and_without_gradient_caching
     let config = config(folder.path(), "dream", "");
     let data = TrainData::new(set(), &config.data, 2, 3).expect("data");
     let dream = objective(&model, &config, &template);
-    let objectives: [&dyn Objective; 2] = [&dream, &InfoNce];
+    let pool = InfoNce::default();
+    let in_batch = InfoNce { in_batch: true };
+    // Terms of both scopes.
+    let sum = WeightedSum::new(vec![
+        (0.7, Box::new(self::objective(&model, &config, &template))),
+        (0.2, Box::new(in_batch)),
+    ]);
+    let objectives: [&dyn Objective; 4] = [&dream, &pool, &in_batch, &sum];
     for objective in objectives {
         for (pooling, standardized, dim) in [
             (Pooling::LastToken, false, None),
@@ -125,15 +133,16 @@ fn gradients_of_a_whole_step_equal_differences_with_and_without_gradient_caching
             };
             let groups = data.step(0, 4);
             let compute = |retriever: &Retriever, chunk_tokens: usize, tau: f32| {
-                step::compute(
+                step::compute(StepInput {
                     retriever,
+                    llm_adapter: None,
                     objective,
-                    &data,
-                    &groups,
-                    tau,
+                    data: &data,
+                    groups: &groups,
+                    temperature: tau,
                     chunk_tokens,
-                    None,
-                )
+                    dropout_seed: None,
+                })
                 .expect("a step")
             };
             let whole = compute(&retriever, 100_000, 0.1);
@@ -227,6 +236,7 @@ fn run_with(output: &Path, observer: &mut dyn Observer, resume: bool, extra: &st
         eval_data: None,
         objective: &dream,
         base: Arc::clone(&model),
+        llm: Some(&model),
         resume,
     };
     Trainer::new(setup)
@@ -244,6 +254,16 @@ fn lines(output: &Path) -> Vec<Record> {
 fn ten_steps_equal_five_a_stop_and_five_more_bit_for_bit() {
     let extra = "lora_dropout = 0.1\n[retriever.encoding]\npooling = \"mean\"\n\
                  standardize = \"trainable\"\n";
+    resumes_to_the_same_bits(extra, "standardizer.safetensors");
+}
+
+#[test]
+fn with_a_tuned_language_model_too() {
+    let extra = "lora_dropout = 0.1\n[llm.lora]\nr = 2\nlora_dropout = 0.2\nlr_factor = 0.5\n";
+    resumes_to_the_same_bits(extra, "llm_adapter/adapter_model.safetensors");
+}
+
+fn resumes_to_the_same_bits(extra: &str, file: &str) {
     let (whole, parts) = (tempfile::tempdir(), tempfile::tempdir());
     let (whole, parts) = (whole.expect("a folder"), parts.expect("a folder"));
     assert_eq!(run(whole.path(), u64::MAX, false, extra), Outcome::Finished);
@@ -256,11 +276,7 @@ fn ten_steps_equal_five_a_stop_and_five_more_bit_for_bit() {
             .pop()
             .expect("one")
     };
-    for file in [
-        "adapter_model.safetensors",
-        "optimizer.safetensors",
-        "standardizer.safetensors",
-    ] {
+    for file in ["adapter_model.safetensors", "optimizer.safetensors", file] {
         let read = |run: &Path| std::fs::read(newest(run).join(file)).expect("a checkpoint file");
         assert!(read(whole.path()) == read(parts.path()), "{file} differs");
     }
@@ -309,6 +325,7 @@ fn another_configuration_does_not_resume_and_a_run_is_not_overwritten() {
             eval_data: None,
             objective: &dream,
             base: Arc::clone(&model),
+            llm: Some(&model),
             resume,
         };
         Trainer::new(setup)
@@ -329,13 +346,9 @@ fn another_configuration_does_not_resume_and_a_run_is_not_overwritten() {
 fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint() {
     struct Broken(std::cell::Cell<u32>);
     impl Objective for Broken {
-        fn evaluate(
-            &self,
-            group: &dream::train::objective::Group<'_>,
-            weights: &[Vec<f32>],
-        ) -> dream::Result<Vec<dream::train::objective::QueryLoss>> {
+        fn evaluate(&self, request: Request<'_, '_>) -> dream::Result<Vec<QueryLoss>> {
             self.0.set(self.0.get() + 1);
-            let mut losses = InfoNce.evaluate(group, weights)?;
+            let mut losses = InfoNce::default().evaluate(request)?;
             if self.0.get() > 10 {
                 losses[0].loss = f32::NAN;
             }
@@ -352,6 +365,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint() {
         eval_data: None,
         objective: &objective,
         base: tiny(),
+        llm: None,
         resume: false,
     };
     let ended = Trainer::new(setup)
@@ -386,8 +400,9 @@ fn an_update_that_leaves_the_numbers_is_never_saved() {
             config: &config,
             data: &data,
             eval_data: None,
-            objective: &InfoNce,
+            objective: &InfoNce::default(),
             base: tiny(),
+            llm: None,
             resume: false,
         };
         let ended = Trainer::new(setup)
@@ -433,8 +448,9 @@ fn save_every_0_saves_the_start_and_the_last_step_only() {
         config: &config,
         data: &data,
         eval_data: None,
-        objective: &InfoNce,
+        objective: &InfoNce::default(),
         base: tiny(),
+        llm: None,
         resume: false,
     };
     let mut saved = Saved(Vec::new());
@@ -453,4 +469,67 @@ fn save_every_0_saves_the_start_and_the_last_step_only() {
         let newest = folder.path().join("checkpoints/step-000010");
         assert_eq!(mode(&newest), mode(&any));
     }
+}
+
+#[test]
+fn known_passages_that_are_excluded_are_hidden_where_another_query_brought_them() {
+    let model = tiny();
+    let template = Template::question_answer();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = config(folder.path(), "dream", "");
+    config.data.known_passage = dream_ir::KnownPassage::Exclude;
+    config.data.candidates = 8;
+    config.data.queries_per_pool = 4;
+    let data = TrainData::new(set(), &config.data, 2, 3).expect("data");
+    let groups = data.step(0, 4);
+    let hidden: usize = groups[0].queries.iter().map(|q| q.hidden.len()).sum();
+    assert!(hidden > 0, "the case does not occur: {groups:?}");
+    for query in &groups[0].queries {
+        assert!(query.positives.is_empty());
+        let known = &data.set.rows[query.row].positive_ids;
+        for (place, document) in groups[0].documents.iter().enumerate() {
+            let is_known = known.contains(&data.set.corpus.documents()[*document].id);
+            assert_eq!(is_known, query.hidden.contains(&place));
+        }
+    }
+    let batch = data.batch(&data.step(0, 6));
+    let mut documents = batch.documents.clone();
+    documents.sort_unstable();
+    documents.dedup();
+    assert_eq!(
+        (documents.len(), batch.queries.len()),
+        (batch.documents.len(), 6)
+    );
+    let dream = objective(&model, &config, &template);
+    let retriever = Retriever {
+        adapter: Some(
+            LoraAdapter::new(config.retriever.lora.clone(), &model.decoder.config, 5)
+                .expect("an adapter"),
+        ),
+        config: RetrieverConfig::default(),
+        standardizer: None,
+        model: Arc::clone(&model),
+    };
+    let compute = |groups: &[dream::train::data::GroupIndex]| {
+        step::compute(StepInput {
+            retriever: &retriever,
+            llm_adapter: None,
+            objective: &dream,
+            data: &data,
+            groups,
+            temperature: 0.1,
+            chunk_tokens: 1000,
+            dropout_seed: None,
+        })
+    };
+    let result = compute(&groups).expect("a step");
+    assert!(result.loss.is_finite() && result.weight_on_positive.is_none());
+    // Nothing left to weigh.
+    let mut none = groups;
+    none[0].queries[1].hidden = (0..8).collect();
+    let error = compute(&none).expect_err("no document").to_string();
+    assert!(
+        error.contains("what sells town") && error.contains("candidates"),
+        "{error}"
+    );
 }

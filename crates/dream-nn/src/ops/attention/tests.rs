@@ -46,6 +46,7 @@ impl Case {
             layer: 0,
             segments: &self.segments,
             prefix: self.prefix.as_ref(),
+            prefix_gradient: false,
             q: &self.q,
             own: &self.own,
         }
@@ -124,6 +125,37 @@ fn backward_equals_differences_for_queries_keys_and_values() {
     });
     check_gradient(case.own.v.data(), gradients.d_v.data(), |v| {
         loss(&case.q, &kv(case.own.k.data(), v))
+    });
+}
+
+#[test]
+fn backward_equals_differences_for_a_prefix_with_gradient() {
+    let case = Case::new(16, &[4, 3], 5);
+    let r = random_matrix(&mut rng(17), 7, 12);
+    let input = Input {
+        prefix_gradient: true,
+        ..case.input()
+    };
+    let (gradients, _) = backward(&input, &PlainReader, &r);
+    let (Some(d_prefix), Some(prefix)) = (gradients.d_prefix, &case.prefix) else {
+        panic!("no gradient of the prefix");
+    };
+    let loss = |k: &[f32], v: &[f32]| {
+        let prefix = KeyValues {
+            k: Matrix::from_vec(5, 6, k.to_vec()),
+            v: Matrix::from_vec(5, 6, v.to_vec()),
+        };
+        let input = Input {
+            prefix: Some(&prefix),
+            ..case.input()
+        };
+        testing::dot(forward(&input, &PlainReader).0.data(), r.data())
+    };
+    check_gradient(prefix.k.data(), d_prefix.k.data(), |k| {
+        loss(k, prefix.v.data())
+    });
+    check_gradient(prefix.v.data(), d_prefix.v.data(), |v| {
+        loss(prefix.k.data(), v)
     });
 }
 

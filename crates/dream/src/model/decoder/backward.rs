@@ -4,11 +4,33 @@ use super::forward::{LayerTape, Narrow, gathered_keys};
 use super::{Decoder, Pass, Tape};
 use crate::model::lora::{LoraGradients, Module};
 use dream_nn::gemm::product;
-use dream_nn::ops::attention::{self, KeyReader, Recorded};
+use dream_nn::ops::attention::{self, Input, KeyReader, KeyValues, Recorded};
 use dream_nn::ops::rope::Rope;
 use dream_nn::ops::{rms_norm, swiglu};
 use dream_nn::{LowRank, Matrix, Start};
 use std::borrow::Cow;
+
+/// Where a backward pass begins and ends, beside the final hidden states and the reader.
+#[derive(Debug, Default)]
+pub struct Ends<'a> {
+    /// Adapters' gradients, which are added to.
+    pub gradients: Option<&'a mut LoraGradients>,
+    /// What other passes say about this one's keys and values after RoPE, layer by layer from 0; needs
+    /// a tape from layer 0 on.
+    pub d_own: Option<&'a [KeyValues]>,
+    /// Whether to collect the gradient of the prefix.
+    pub prefix: bool,
+}
+
+/// What a backward pass found.
+#[derive(Debug)]
+pub struct Found<T> {
+    /// What the reader gathered, layer by layer from the top.
+    pub records: Vec<Recorded<T>>,
+    /// Gradient of the prefix's keys and values, layer by layer from the tape's lowest; empty unless
+    /// asked for.
+    pub d_prefix: Vec<KeyValues>,
+}
 
 /// The part of a backward pass that is the same in every layer.
 struct Way<'a, 'p, R> {
@@ -16,7 +38,8 @@ struct Way<'a, 'p, R> {
     pass: &'a Pass<'p, R>,
     rope: Rope,
     row_keys: &'a [u64],
-    gradients: Option<&'a mut LoraGradients>,
+    ends: Ends<'a>,
+    d_prefix: Vec<KeyValues>,
 }
 
 /// Where the way back has come to.
@@ -41,8 +64,23 @@ impl Decoder {
         d_hidden: &Matrix,
         gradients: Option<&mut LoraGradients>,
     ) -> Vec<Recorded<R::Record>> {
+        let ends = Ends {
+            gradients,
+            ..Ends::default()
+        };
+        self.backward_between(pass, tape, d_hidden, ends).records
+    }
+
+    /// [`Self::backward`] for passes that read each other's keys and values.
+    pub fn backward_between<R: KeyReader>(
+        &self,
+        pass: &Pass<'_, R>,
+        tape: Tape,
+        d_hidden: &Matrix,
+        ends: Ends<'_>,
+    ) -> Found<R::Record> {
         assert!(
-            pass.lora.is_none() || gradients.is_some(),
+            pass.lora.is_none() || ends.gradients.is_some(),
             "the way back through adapters collects their gradients. This is a bug."
         );
         let row_keys = pass.row_keys();
@@ -51,7 +89,8 @@ impl Decoder {
             pass,
             rope: Rope::new(&self.inverse_frequencies, &pass.batch.positions),
             row_keys: &row_keys,
-            gradients,
+            ends,
+            d_prefix: Vec::new(),
         };
         let mut d_x = Matrix::zeros(d_hidden.rows(), d_hidden.cols());
         let eps = self.config.rms_norm_eps;
@@ -67,7 +106,9 @@ impl Decoder {
             let lowest = i == 0;
             records.extend(way.layer(tape.from_layer + i, saved, &mut d_x, lowest));
         }
-        records
+        let mut d_prefix = way.d_prefix;
+        d_prefix.reverse();
+        Found { records, d_prefix }
     }
 }
 
@@ -121,10 +162,18 @@ impl<R: KeyReader> Way<'_, '_, R> {
             d_attended = d_attended.scattered(rows, x_in.rows());
             *d_x = d_x.scattered(rows, x_in.rows());
         }
-        let input = self.decoder.attention_input(number, &q, &own, self.pass);
+        let input = Input {
+            prefix_gradient: self.ends.prefix,
+            ..self.decoder.attention_input(number, &q, &own, self.pass)
+        };
         let (mut d, records) = attention::backward(&input, self.pass.reader, &d_attended);
-        if lowest && self.gradients.is_none() {
+        self.d_prefix.extend(d.d_prefix.take());
+        if lowest && self.ends.gradients.is_none() {
             return records;
+        }
+        if let Some(d_own) = self.ends.d_own {
+            d.d_k.add_assign(&d_own[number].k);
+            d.d_v.add_assign(&d_own[number].v);
         }
         self.rope.backward(d.d_q.data_mut());
         self.rope.backward(d.d_k.data_mut());
@@ -182,7 +231,7 @@ impl<R: KeyReader> Way<'_, '_, R> {
     /// An adapter back: adds to its gradient, returns that of `drop(x) A^T`, `[rows, r]`.
     fn adapter(&mut self, at: At<'_>, module: Module, x: &Matrix, d_y: &Matrix) -> Option<Matrix> {
         let lora = self.pass.lora(at.number, module)?;
-        let gradients = self.gradients.as_mut()?;
+        let gradients = self.ends.gradients.as_mut()?;
         let gradient = gradients.layers[at.number][module as usize].as_mut()?;
         let narrow = at.narrow[module as usize].as_ref()?;
         let dropout = self.pass.dropout(at.number, module, at.row_keys);

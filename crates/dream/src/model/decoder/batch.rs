@@ -18,8 +18,13 @@ pub struct Batch {
 impl Batch {
     /// Packs sequences whose first token stands at `first_position` (the length of the prefix).
     pub fn new<'a>(sequences: impl IntoIterator<Item = &'a [u32]>, first_position: usize) -> Self {
+        Self::starting_at(sequences.into_iter().map(|ids| (ids, first_position)))
+    }
+
+    /// Packs sequences, each with the position of its first token.
+    pub fn starting_at<'a>(sequences: impl IntoIterator<Item = (&'a [u32], usize)>) -> Self {
         let mut batch = Self::default();
-        for sequence in sequences {
+        for (sequence, first_position) in sequences {
             let start = batch.ids.len();
             batch.ids.extend_from_slice(sequence);
             batch.segments.push(start..batch.ids.len());
@@ -48,7 +53,8 @@ impl Batch {
     }
 }
 
-/// Keys and values of a prompt's documents in every layer: constants of the loss (method 2.5).
+/// Keys and values of documents in every layer: constants of the loss (method 2.5), unless the language
+/// model is tuned too.
 #[derive(Clone, Debug)]
 pub struct PrefixCache {
     /// Tokens.

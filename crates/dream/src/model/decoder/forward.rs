@@ -15,7 +15,7 @@ pub struct Pass<'a, R> {
     pub batch: &'a Batch,
     /// Documents that every sequence continues.
     pub prefix: Option<&'a PrefixCache>,
-    /// Adapters, where a retriever runs.
+    /// Adapters, where a retriever runs, or a language model that is tuned too.
     pub lora: Option<&'a LoraAdapter>,
     /// Seed of the adapters' dropout; `None` outside training.
     pub dropout_seed: Option<u64>,
@@ -67,6 +67,14 @@ impl Tape {
             ..Self::default()
         }
     }
+
+    /// Keys and values of a pass that was recorded from layer 0 on, as a prefix for others.
+    pub fn keys_values(&self, rows: usize) -> PrefixCache {
+        PrefixCache {
+            len: rows,
+            layers: self.layers.iter().map(|layer| layer.own.clone()).collect(),
+        }
+    }
 }
 
 /// Activations of one layer; in the last, what follows attention has the wanted rows alone. Norms, activations and low-rank products are computed anew on the way
@@ -97,10 +105,10 @@ pub(super) struct LayerTape {
 pub(super) type Narrow = [Option<Matrix>; 7];
 
 impl Decoder {
-    /// Keys and values of a prompt's documents, without gradient and without the last layer's rest.
-    pub fn prefill(&self, ids: &[u32]) -> PrefixCache {
-        let batch = Batch::new([ids], 0);
-        let pass = Pass::plain(&batch);
+    /// Keys and values of sequences, one after the other, without gradient and without the last
+    /// layer's rest.
+    pub fn prefill(&self, batch: &Batch) -> PrefixCache {
+        let pass = Pass::plain(batch);
         let rope = Rope::new(&self.inverse_frequencies, &batch.positions);
         let mut x = embedding::forward(&self.embed_tokens, &batch.ids);
         let mut layers = Vec::with_capacity(self.layers.len());
@@ -116,7 +124,7 @@ impl Decoder {
             layers.push(own);
         }
         PrefixCache {
-            len: ids.len(),
+            len: batch.rows(),
             layers,
         }
     }
@@ -228,6 +236,7 @@ impl Decoder {
             layer: number,
             segments: &pass.batch.segments,
             prefix: pass.prefix.map(|prefix| &prefix.layers[number]),
+            prefix_gradient: false,
             q,
             own,
         }

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod forward;
 mod rope;
 
+pub use backward::{Ends, Found};
 pub use batch::{Batch, PrefixCache};
 pub use forward::{Output, Pass, Tape};
 
