@@ -11,6 +11,7 @@ use dream_ir::{
 use rand::SeedableRng;
 use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
 
 /// Rows, pools and the held-out rows.
 #[derive(Debug)]
@@ -107,11 +108,13 @@ impl TrainData {
         let k = self.settings.candidates;
         let mut documents: Vec<usize> = Vec::with_capacity(k);
         let ranked: Vec<Vec<usize>> = rows.iter().map(|(_, row)| self.ranked(*row)).collect();
+        let excluded = self.excluded(rows);
         // Best candidates of every query first, then second best, until the prompt is full.
         'fill: for rank in 0..k {
             for candidates in &ranked {
                 if let Some(document) = candidates.get(rank)
                     && !documents.contains(document)
+                    && !excluded.contains(document)
                 {
                     if documents.len() == k {
                         break 'fill;
@@ -134,6 +137,18 @@ impl TrainData {
             documents: shuffled,
             queries,
         }
+    }
+
+    /// Known passages of all rows of a prompt, where they are to be kept out: what another row brings along would be in
+    /// the prompt all the same.
+    fn excluded(&self, rows: &[(u64, usize)]) -> HashSet<usize> {
+        if self.settings.known_passage != KnownPassage::Exclude {
+            return HashSet::new();
+        }
+        let ids = rows
+            .iter()
+            .flat_map(|(_, row)| &self.set.rows[*row].positive_ids);
+        ids.filter_map(|id| self.set.corpus.index_of(id)).collect()
     }
 
     /// A row's candidates best first; a known passage that was put in stands first, so that sharing
@@ -240,4 +255,78 @@ fn hold_out(rows: &mut Vec<TrainingRow>, n: usize) -> Result<Vec<TrainingRow>> {
     }
     heldout.reverse();
     Ok(heldout)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use dream_ir::Corpus;
+
+    /// Twenty documents about iron, each of which a row was made of; its neighbour holds a part of the target too.
+    fn own_documents() -> TrainingSet {
+        let document = |i: usize| Document {
+            id: format!("d{i}"),
+            title: String::new(),
+            text: format!("iron part {i}"),
+        };
+        let row = |i: usize| TrainingRow {
+            id: format!("r{i}"),
+            query: format!("iron {i}"),
+            target: "t".into(),
+            positive_ids: vec![format!("d{i}"), format!("d{}", (i + 1) % 20)],
+            candidate_ids: Vec::new(),
+            candidates: Vec::new(),
+        };
+        let corpus = Corpus::new((0..20).map(document)).unwrap();
+        TrainingSet::new((0..20).map(row).collect(), corpus).unwrap()
+    }
+
+    fn excluding() -> TrainData {
+        let settings: DataConfig = toml::from_str(
+            "path = ''\nknown_passage = 'exclude'\ncandidates = 6\nqueries_per_pool = 3",
+        )
+        .unwrap();
+        TrainData::new(own_documents(), &settings, 5, 1).unwrap()
+    }
+
+    #[test]
+    fn no_row_brings_along_what_is_kept_out_for_another_of_its_prompt() {
+        let data = excluding();
+        for step in 0..20 {
+            for group in data.step(step, 6) {
+                assert_eq!(group.documents.len(), 6);
+                for (row, positives) in &group.queries {
+                    assert!(positives.is_empty());
+                    let row = &data.set.rows[*row];
+                    let held = |id: &String| data.set.corpus.index_of(id).unwrap();
+                    let known: Vec<usize> = row.positive_ids.iter().map(held).collect();
+                    assert!(
+                        known
+                            .iter()
+                            .all(|document| !group.documents.contains(document))
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn held_out_rows_are_judged_by_the_documents_that_their_pools_may_not_hold() {
+        let data = excluding();
+        assert_eq!(data.heldout.len(), 5);
+        for limit in [0, 1, 12] {
+            let (documents, queries, qrels) = data.heldout_set(limit).unwrap();
+            assert_eq!((queries.len(), qrels.len()), (5, 5));
+            for row in &data.heldout {
+                for id in &row.positive_ids {
+                    assert_eq!(qrels.get(&row.id).unwrap().get(id), Some(&1));
+                    assert!(
+                        documents.iter().any(|document| document.id == *id),
+                        "{id} of {limit}"
+                    );
+                }
+            }
+        }
+    }
 }
