@@ -250,7 +250,7 @@ fn warn(made: &Made) {
     }
     if counts.rows_without_candidate > 0 {
         tracing::warn!(
-            "{} rows are left out: BM25 finds no candidate for their query beside what they were made of",
+            "{} rows are left out: there is no candidate for them beside what they were made of",
             counts.rows_without_candidate
         );
     }

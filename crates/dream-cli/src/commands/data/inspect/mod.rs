@@ -1,31 +1,29 @@
 //! `dream data inspect`: what training data hold, before anybody trains on them.
 
+mod report;
+
 use crate::cli::App;
 use crate::errors::usage;
 use crate::interrupt;
 use crate::load::load_llm;
 use crate::models;
-use crate::output::{Output, print_json};
+use crate::output::print_json;
 use crate::progress::{Progress, Unit};
 use anyhow::{Context as _, Result};
-use dream::inspect::{
-    DocumentWorth, PromptInspection, decoded_prompt, document_worth, inspect_prompts,
-};
+use dream::inspect::{DocumentWorth, decoded_prompt, document_worth, inspect_prompts};
 use dream::model::Model;
 use dream::prompt::{Packer, PromptLimits, Template};
 use dream::tokenizer::Tokenizer;
 use dream::train::TrainConfig;
 use dream_ir::analyzer::words;
-use dream_ir::inspect::{Inspection, Lengths, PoolInspection, inspect, inspect_pools};
+use dream_ir::inspect::{inspect, inspect_pools};
 use dream_ir::{Bm25Params, KnownPassage, Pool, PoolSettings, PoolSource, TrainingSet};
-use serde::Serialize;
+use report::Report;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Longest configuration read.
 const MAX_CONFIG_BYTES: u64 = 4 << 20;
-/// Ids named where something is wrong.
-const NAMED: usize = 3;
 
 const EXAMPLE: &str = "Examples:
   dream data inspect mydata
@@ -62,20 +60,6 @@ pub struct Args {
     /// Rows measured, evenly spread
     #[arg(long, value_name = "N", default_value_t = 16, requires = "llm")]
     sample: usize,
-}
-
-#[derive(Serialize)]
-struct Report {
-    lengths_in: String,
-    #[serde(flatten)]
-    counts: Inspection,
-    pools: PoolInspection,
-    measures_copying: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prompts: Option<PromptInspection>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    worth: Option<DocumentWorth>,
-    example: String,
 }
 
 /// How pools and prompts are made.
@@ -135,13 +119,13 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         worth,
         example,
     };
-    warn(&report);
+    report.warn();
     if app.json {
         print_json(&report)?;
     } else {
-        print(&report)?;
+        report.print()?;
     }
-    refuse(&report)
+    report.refuse()
 }
 
 fn tokenizer(
@@ -208,7 +192,7 @@ fn configured(path: &Path) -> Result<Recipe> {
         },
     };
     let llm = config.llm.as_ref();
-    let llm = llm.with_context(|| format!("{} has no [llm] table", path.display()))?;
+    let llm = llm.ok_or_else(|| usage(format!("{} has no [llm] table", path.display())))?;
     Ok(Recipe {
         pools,
         limits: llm.limits(),
@@ -250,142 +234,4 @@ fn plain_example(set: &TrainingSet, pools: &[Pool]) -> String {
         row.query,
         row.target
     )
-}
-
-fn warn(report: &Report) {
-    let (counts, pools) = (&report.counts, &report.pools);
-    if report.measures_copying {
-        tracing::warn!(
-            "most targets stand word for word in exactly one candidate: the loss would measure copying, a label in disguise; \
-             known_passage = \"exclude\" keeps known passages out"
-        );
-    }
-    if 2 * counts.queries_in_known_passage > counts.rows {
-        tracing::warn!(
-            "most queries stand word for word in their known passage: figures on held-out rows flatter"
-        );
-    }
-    if pools.smaller_pools > 0 {
-        tracing::warn!(
-            "{} pools are smaller than the {} candidates asked for",
-            pools.smaller_pools,
-            pools.candidates
-        );
-    }
-}
-
-fn print(report: &Report) -> Result<()> {
-    let (counts, pools) = (&report.counts, &report.pools);
-    let mut output = Output::stdout();
-    output.line(format!(
-        "{} rows, {} with a known passage, {} of these with the query word for word in it",
-        counts.rows, counts.rows_with_known_passage, counts.queries_in_known_passage
-    ))?;
-    output.line(format!(
-        "{} documents, {} of them copies of another",
-        counts.documents, counts.duplicate_documents
-    ))?;
-    let unit = &report.lengths_in;
-    output.line(format!(
-        "lengths in {unit}       mean    min median    90%    99%    max"
-    ))?;
-    let pad = unit.len().saturating_sub(5);
-    for (name, lengths) in [
-        ("queries", counts.query_lengths),
-        ("targets", counts.target_lengths),
-        ("documents", counts.document_lengths),
-    ] {
-        let Lengths {
-            mean,
-            min,
-            median,
-            p90,
-            p99,
-            max,
-        } = lengths;
-        let name = format!("  {name:<20}{:pad$}", "");
-        output.line(format!(
-            "{name}{mean:>7.1}{min:>7}{median:>7}{p90:>7}{p99:>7}{max:>7}"
-        ))?;
-    }
-    output.line(format!(
-        "pools of {}: {} are smaller, {} hold a known passage",
-        pools.candidates, pools.smaller_pools, pools.with_known_passage
-    ))?;
-    output.line(format!(
-        "targets that stand word for word in no candidate: {}, in exactly one: {}, in several: {}",
-        pools.target_in_none, pools.target_in_one, pools.target_in_several
-    ))?;
-    if let Some(prompts) = &report.prompts {
-        let context = prompts.context_tokens.map_or(String::new(), |context| {
-            format!(
-                ", {} larger than the context of {context}",
-                prompts.larger_than_context
-            )
-        });
-        output.line(format!(
-            "prompts: {:.0} tokens in the mean, {} at most{context}",
-            prompts.mean_tokens, prompts.max_tokens
-        ))?;
-        output.line(format!(
-            "cut: {} documents, {} targets; targets without tokens: {}",
-            prompts.documents_cut,
-            prompts.targets_cut,
-            prompts.targets_without_tokens.len()
-        ))?;
-    }
-    if let Some(worth) = &report.worth {
-        output.line(format!(
-            "loss in nats a target token, plain model, mean over {} rows:\n  \
-             without documents               {:.3}\n  \
-             with the pool                   {:.3}",
-            worth.rows, worth.without_documents, worth.with_pool
-        ))?;
-        if let (Some(known), Some(headroom)) = (worth.with_known_passage, worth.headroom) {
-            output.line(format!(
-                "  with the known passage alone    {known:.3}   headroom {headroom:.3} ({} rows)",
-                worth.rows_with_known_passage
-            ))?;
-        }
-        output.line(format!(
-            "answered as well without documents: {} of {} rows",
-            worth.answerable_without_documents, worth.rows
-        ))?;
-    }
-    output.line(format!("\nthe first row's prompt:\n{}", report.example))?;
-    output.flush()
-}
-
-/// What training would stop at.
-fn refuse(report: &Report) -> Result<()> {
-    let named = |ids: &[String]| {
-        let named: Vec<String> = ids.iter().take(NAMED).map(|id| format!("{id:?}")).collect();
-        named.join(", ")
-    };
-    let twice = &report.counts.duplicate_row_ids;
-    if !twice.is_empty() {
-        return Err(usage(format!(
-            "{} row ids stand more than once: {}",
-            twice.len(),
-            named(twice)
-        )));
-    }
-    let Some(prompts) = &report.prompts else {
-        return Ok(());
-    };
-    let empty = &prompts.targets_without_tokens;
-    if !empty.is_empty() {
-        return Err(usage(format!(
-            "{} targets have no tokens: rows {}",
-            empty.len(),
-            named(empty)
-        )));
-    }
-    if prompts.larger_than_context > 0 {
-        return Err(usage(format!(
-            "{} prompts are larger than the context: fewer candidates, or fewer document_tokens",
-            prompts.larger_than_context
-        )));
-    }
-    Ok(())
 }
