@@ -13,6 +13,9 @@ use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashSet;
 
+/// How many times as many candidates as a prompt holds are looked up for a row at most.
+const MAX_DEPTH: usize = 4;
+
 /// Rows, pools and the held-out rows.
 #[derive(Debug)]
 pub struct TrainData {
@@ -66,7 +69,7 @@ impl TrainData {
             &set,
             &PoolSettings {
                 source: settings.pool,
-                k: settings.candidates,
+                k: depth(&set, settings),
                 known_passage: settings.known_passage,
                 seed,
                 bm25,
@@ -110,7 +113,8 @@ impl TrainData {
         let ranked: Vec<Vec<usize>> = rows.iter().map(|(_, row)| self.ranked(*row)).collect();
         let excluded = self.excluded(rows);
         // Best candidates of every query first, then second best, until the prompt is full.
-        'fill: for rank in 0..k {
+        let deepest = ranked.iter().map(Vec::len).max().unwrap_or(0);
+        'fill: for rank in 0..deepest {
             for candidates in &ranked {
                 if let Some(document) = candidates.get(rank)
                     && !documents.contains(document)
@@ -225,6 +229,21 @@ impl TrainData {
             qrels,
         ))
     }
+}
+
+/// Candidates of a row's own: as many as its prompt holds, and more where other rows of the prompt may keep some of them
+/// out, up to [`MAX_DEPTH`] times as many.
+fn depth(set: &TrainingSet, settings: &DataConfig) -> usize {
+    if settings.known_passage != KnownPassage::Exclude {
+        return settings.candidates;
+    }
+    let most_known = set.rows.iter().map(|row| row.positive_ids.len()).max();
+    let kept_out = settings
+        .queries_per_pool
+        .saturating_sub(1)
+        .saturating_mul(most_known.unwrap_or(0));
+    let most = settings.candidates.saturating_mul(MAX_DEPTH);
+    settings.candidates.saturating_add(kept_out).min(most)
 }
 
 /// Takes the last `n` rows that name a known passage: the others have nothing to be evaluated against.
