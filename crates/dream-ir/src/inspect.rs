@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::document::Document;
 use crate::error::Result;
 use crate::pools::Pool;
 use crate::training::TrainingSet;
@@ -87,7 +88,7 @@ pub fn inspect(
         .corpus
         .documents()
         .par_iter()
-        .map(|d| d.full_text())
+        .map(Document::full_text)
         .collect();
     let distinct: HashSet<&str> = texts.iter().map(String::as_str).collect();
     let duplicate_documents = texts.len() - distinct.len();

@@ -222,9 +222,10 @@ pub fn make(
                 .into_iter()
                 .enumerate()
             {
-                let title = match settings.keep_titles {
-                    true => cut.headings.join(" > "),
-                    false => String::new(),
+                let title = if settings.keep_titles {
+                    cut.headings.join(" > ")
+                } else {
+                    String::new()
                 };
                 let text = cut::join(&cut.units);
                 if !texts.insert((title.clone(), text.clone())) {

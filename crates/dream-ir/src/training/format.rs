@@ -60,10 +60,9 @@ impl RowFormat {
         };
         let fields = first.split('\t').count();
         match delimiter {
-            Some(Delimiter::Comma) => return Ok(Self::SentenceTransformers),
             Some(Delimiter::Tab) if has_qrels => return Ok(Self::MsMarco),
             Some(Delimiter::Tab) if fields == 3 => return Ok(Self::MsMarcoTriples),
-            Some(Delimiter::Tab) => return Ok(Self::SentenceTransformers),
+            Some(_) => return Ok(Self::SentenceTransformers),
             None => {}
         }
         let Ok(row) = serde_json::from_str::<Map<String, Value>>(&first) else {

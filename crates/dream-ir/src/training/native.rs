@@ -79,9 +79,10 @@ pub(super) fn parse(line: &str) -> Result<ForeignRow, String> {
     let row: RowJson = serde_json::from_str(line).map_err(|error| json_error(&error))?;
     let id = row.underscore_id.or(row.id).or(row.query_id);
     let named = row.positive_ids.unwrap_or_default();
-    let known = match named.is_empty() {
-        true => row.context_id.into_iter().collect(),
-        false => named,
+    let known = if named.is_empty() {
+        row.context_id.into_iter().collect()
+    } else {
+        named
     };
     let texts = row.candidates.unwrap_or_default().into_iter().map(passage);
     let answers = row

@@ -127,11 +127,14 @@ impl<'de> Deserialize<'de> for Columns {
 mod tests {
     use super::*;
 
-    fn texts(passages: &[Passage]) -> Vec<&str> {
-        let text = |passage| match passage {
-            &Passage::Text { ref text, .. } => text.as_str(),
+    fn text(passage: &Passage) -> &str {
+        match passage {
+            Passage::Text { text, .. } => text,
             Passage::Id(id) => id,
-        };
+        }
+    }
+
+    fn texts(passages: &[Passage]) -> Vec<&str> {
         passages.iter().map(text).collect()
     }
 

@@ -70,9 +70,10 @@ impl Starter {
         let heldout = MAX_HELDOUT.min(self.rows_with_known_passage / HELDOUT_SHARE);
         let trained = rows - heldout;
         let batch_size = BATCH_SIZE.min(trained);
-        let queries_per_pool = match documents >= ENOUGH_TO_SHARE {
-            true => SHARED_BY.min(batch_size),
-            false => 1,
+        let queries_per_pool = if documents >= ENOUGH_TO_SHARE {
+            SHARED_BY.min(batch_size)
+        } else {
+            1
         };
         let steps = (EPOCHS * trained)
             .div_ceil(batch_size)

@@ -181,9 +181,10 @@ fn settings(args: &Args) -> Result<MakeSettings> {
         overlap: args.overlap,
         target_tokens: args.target_tokens,
         rows,
-        source: match is_in(args.source, source) {
-            true => SourcePassage::In,
-            false => SourcePassage::Out,
+        source: if is_in(args.source, source) {
+            SourcePassage::In
+        } else {
+            SourcePassage::Out
         },
         keep_titles: is_in(args.title, title),
         max_rows: args.max_rows,
