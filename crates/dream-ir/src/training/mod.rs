@@ -2,7 +2,7 @@
 //! documents that may help. No relevance label is needed; a known passage is used for pools,
 //! controls and reports only.
 //!
-//! [`native`] is the form that training reads; [`convert`] turns the field's other forms into it, each
+//! [`read_training_rows`] reads the form that training takes; [`convert`] turns the field's other forms into it, each
 //! of which has a file here.
 
 pub mod convert;

@@ -130,6 +130,12 @@ impl Report {
                 worth.rows_with_known_passage
             ))?;
             }
+            if pools.with_known_passage == 0 && worth.rows_with_known_passage > 0 {
+                output.line(
+                    "no pool holds a known passage: what the model does with one shows what it can copy from it; \
+                     compare the first two",
+                )?;
+            }
             output.line(format!(
                 "answered as well without documents: {} of {} rows",
                 worth.answerable_without_documents, worth.rows
