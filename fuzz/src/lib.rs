@@ -6,11 +6,15 @@
 //! toolchain.
 
 use dream::index::{Index, Manifest};
+use dream_ir::analyzer::words;
 use dream_ir::beir::read_queries_from;
 use dream_ir::dataset::{DEFAULT_SUBSET, HubLayout, Part, Source};
 use dream_ir::lines::LineReader;
-use dream_ir::training::read_training_rows_from;
-use dream_ir::{DocumentStream, Qrels, Run, RunForm, RunOptions, ScoreWidth, TrainingSet};
+use dream_ir::make::{MakeSettings, QaPair, RowKind, SourcePassage, read_pairs};
+use dream_ir::training::{Conversion, TargetFrom, read_training_rows_from};
+use dream_ir::{
+    Bm25Params, DocumentStream, Qrels, Run, RunForm, RunOptions, ScoreWidth, TrainingSet,
+};
 use dream_nn::Matrix;
 use std::collections::HashSet;
 use std::fs;
@@ -106,6 +110,104 @@ pub fn training(bytes: &[u8]) {
     if let Ok(set) = TrainingSet::new(rows, dream_ir::Corpus::default()) {
         let mut ids = set.rows.iter().flat_map(|row| &row.candidate_ids);
         assert!(ids.all(|id| set.corpus.index_of(id).is_some()));
+    }
+}
+
+/// Rows of some form, told by the first byte, with a corpus and queries that are always there; the second byte says where
+/// targets come from. What is converted is read as training reads it.
+pub fn training_formats(bytes: &[u8]) {
+    let [first, second, rest @ ..] = bytes else {
+        return;
+    };
+    let folder = FOLDER.path().join("formats");
+    fs::create_dir_all(&folder).expect("writable");
+    let path = |name: &str| folder.join(name);
+    let write = |name: &str, bytes: &[u8]| fs::write(path(name), bytes).expect("writable");
+    let (form, input) = [
+        (None, "rows.jsonl"),
+        (Some("native"), "rows.jsonl"),
+        (Some("tevatron"), "rows.jsonl"),
+        (Some("tevatron-ids"), "rows.jsonl"),
+        (Some("flagembedding"), "rows.jsonl"),
+        (Some("sentence-transformers"), "rows.jsonl"),
+        (Some("sentence-transformers"), "rows.csv"),
+        (Some("kd"), "rows.jsonl"),
+        (Some("msmarco-triples"), "rows.tsv"),
+        (Some("msmarco"), "rows.tsv"),
+    ][usize::from(first % 10)];
+    write(input, rest);
+    write("corpus.tsv", b"1\tone\n2\ttwo\n");
+    write("queries.tsv", b"1\twhat is one\n");
+    write("qrels.tsv", b"1\t0\t1\t1\n");
+    let given = |forms: &[&str], name: &str| {
+        form.is_some_and(|form| forms.contains(&form))
+            .then(|| path(name))
+    };
+    let targets = [TargetFrom::Answers, TargetFrom::Positive, TargetFrom::Query];
+    let conversion = Conversion {
+        input: path(input),
+        format: form.map(|form| form.parse().expect("a form's name")),
+        corpus: given(&["native", "tevatron-ids", "kd", "msmarco"], "corpus.tsv"),
+        queries: given(&["kd"], "queries.tsv"),
+        qrels: given(&["msmarco"], "qrels.tsv"),
+        target: targets[usize::from(second % 3)],
+    };
+    let out = path("out");
+    if let Ok(converted) = conversion.write(&out, &mut |_| ()) {
+        let set = TrainingSet::open(&out).expect("what was converted can be trained on");
+        assert_eq!(
+            (set.rows.len(), set.corpus.len()),
+            (converted.rows, converted.documents)
+        );
+    }
+}
+
+/// A document of one's own, by the first byte as text, Markdown, HTML or JSON Lines, or a file of pairs.
+pub fn make(bytes: &[u8]) {
+    let Some((first, rest)) = bytes.split_first() else {
+        return;
+    };
+    let folder = FOLDER.path().join("make");
+    fs::create_dir_all(&folder).expect("writable");
+    let name = [
+        "a.txt",
+        "a.md",
+        "a.html",
+        "a.jsonl",
+        "pairs.csv",
+        "pairs.tsv",
+        "pairs.jsonl",
+    ][usize::from(first % 7)];
+    let path = folder.join(name);
+    fs::write(&path, rest).expect("writable");
+    if name.starts_with("pairs") {
+        let pairs = LineReader::open(&path).and_then(read_pairs);
+        let sound = |pair: &QaPair| !pair.question.trim().is_empty() && !pair.id.is_empty();
+        assert!(pairs.unwrap_or_default().iter().all(sound));
+        return;
+    }
+    let settings = MakeSettings {
+        tokens: 9,
+        overlap: 3,
+        target_tokens: 5,
+        rows: RowKind::Heading,
+        source: SourcePassage::In,
+        keep_titles: true,
+        max_rows: None,
+        seed: 0,
+        candidates: 4,
+        bm25: Bm25Params::default(),
+    };
+    let mut count = |text: &str| Ok(words(text).count());
+    if let Ok(made) =
+        dream_ir::make::make(&[path], None, &[], &settings, &mut count, &mut |_, _| ())
+    {
+        let short = |document: &dream_ir::Document| words(&document.text).count() <= 9;
+        assert!(made.documents.iter().all(short));
+        let out = folder.join("out");
+        made.write(&out).expect("writable");
+        let set = TrainingSet::open(&out).expect("what was made can be trained on");
+        assert_eq!(set.rows, made.rows);
     }
 }
 
@@ -263,13 +365,15 @@ mod tests {
 
     #[test]
     fn every_target_takes_its_seeds() {
-        let targets: [(&str, fn(&[u8])); 12] = [
+        let targets: [(&str, fn(&[u8])); 14] = [
             ("run", run),
             ("tsv", tsv),
             ("qrels", qrels),
             ("corpus", corpus),
             ("queries", queries),
             ("training", training),
+            ("training_formats", training_formats),
+            ("make", make),
             ("compressed", compressed),
             ("manifest", manifest),
             ("index", index),

@@ -13,29 +13,71 @@ pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<()> {
-    let temporary = temporary_beside(path);
-    let written = write_and_rename(path, &temporary, fill);
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary); // the first error is the one to report
-    }
-    written.map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })
+    let mut file = AtomicFile::create(path)?;
+    let filled = fill(&mut file.writer);
+    filled.map_err(|source| file.failed(source))?;
+    file.commit()
 }
 
-fn write_and_rename(
-    path: &Path,
-    temporary: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut writer = BufWriter::new(File::create_new(temporary)?);
-    fill(&mut writer)?;
-    let file = writer
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)
+/// A file in the making, for work that writes several at once; what is dropped before
+/// [`commit`](Self::commit) leaves nothing.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    writer: BufWriter<File>,
+    is_done: bool,
+}
+
+impl AtomicFile {
+    /// Begins the file that will be at `path`.
+    pub fn create(path: &Path) -> Result<Self> {
+        let temporary = temporary_beside(path);
+        let created = File::create_new(&temporary).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            temporary,
+            writer: BufWriter::new(created),
+            is_done: false,
+        })
+    }
+
+    /// Writes one value as a line of JSON.
+    pub fn json_line(&mut self, value: &impl serde::Serialize) -> Result<()> {
+        use io::Write as _;
+        let written = serde_json::to_writer(&mut self.writer, value)
+            .map_err(io::Error::from)
+            .and_then(|()| self.writer.write_all(b"\n"));
+        written.map_err(|source| self.failed(source))
+    }
+
+    /// Flushes to the disk and puts the file in its place.
+    pub fn commit(mut self) -> Result<()> {
+        use io::Write as _;
+        let done = self.writer.flush();
+        let done = done.and_then(|()| self.writer.get_ref().sync_all());
+        let done = done.and_then(|()| fs::rename(&self.temporary, &self.path));
+        self.is_done = done.is_ok();
+        done.map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let _ = fs::remove_file(&self.temporary); // there is another error to report, or none
+        }
+    }
 }
 
 /// A name in the same folder that no other writer uses: process number and a counter.

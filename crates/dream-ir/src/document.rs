@@ -1,5 +1,5 @@
-//! Documents and queries, and how their JSON is read: `_id`, `id` or `docid`/`query_id`, ids kept
-//! as strings, a title that may be absent, null or empty.
+//! Documents and queries, and how their JSON is read: `_id`, `id` or `docid`/`document_id`/`query_id`,
+//! `text` or `document_text`, ids kept as strings, a title that may be absent, null or empty.
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -80,20 +80,29 @@ pub(crate) struct DocumentJson {
     #[serde(rename = "_id")]
     underscore_id: Option<Id>,
     id: Option<Id>,
+    #[serde(alias = "document_id")]
     docid: Option<Id>,
     title: Option<String>,
+    #[serde(alias = "document_text")]
     text: String,
 }
 
 impl DocumentJson {
     /// The document, with `default_id` if it names none.
     pub(crate) fn or_id(self, default_id: impl FnOnce() -> String) -> Document {
-        let id = self.underscore_id.or(self.id).or(self.docid);
+        let (id, title, text) = self.into_parts();
         Document {
-            id: id.map_or_else(default_id, |id| id.0),
-            title: self.title.unwrap_or_default(),
-            text: self.text,
+            id: id.unwrap_or_else(default_id),
+            title,
+            text,
         }
+    }
+
+    /// Id, if it names one, title and text.
+    pub(crate) fn into_parts(self) -> (Option<String>, String, String) {
+        let id = self.underscore_id.or(self.id).or(self.docid);
+        let title = self.title.unwrap_or_default();
+        (id.map(|id| id.0), title, self.text)
     }
 }
 
@@ -161,6 +170,7 @@ mod tests {
             r#"{"_id":"007","title":null,"text":"t","metadata":{}}"#,
             r#"{"id":"007","text":"t"}"#,
             r#"{"docid":"007","title":"","text":"t"}"#,
+            r#"{"document_id":"007","document_text":"t"}"#,
             r#"{"_id":"007","id":12,"text":"t"}"#,
         ] {
             assert_eq!(document(json).unwrap().id, "007", "{json}");

@@ -11,6 +11,7 @@ pub mod files;
 pub mod heads;
 pub mod index;
 pub mod injection;
+pub mod inspect;
 pub mod llm;
 pub mod model;
 pub mod prompt;

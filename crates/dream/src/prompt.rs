@@ -197,11 +197,7 @@ impl Packer<'_> {
         &self,
         documents: impl IntoIterator<Item = &'d dream_ir::Document>,
     ) -> Result<Prefix> {
-        let mut ids = Vec::new();
-        if let (true, Some(bos)) = (self.tokenizer.adds_bos(), self.tokenizer.bos_id()) {
-            ids.push(bos);
-        }
-        ids.extend(self.tokenizer.encode(&self.template.preamble)?);
+        let mut ids = self.opening()?;
         let separator = self.tokenizer.encode(&self.template.separator)?;
         let mut doc_spans = Vec::new();
         for (index, document) in documents.into_iter().enumerate() {
@@ -222,6 +218,16 @@ impl Packer<'_> {
             ));
         }
         Ok(Prefix { ids, doc_spans })
+    }
+
+    /// What stands before the first document.
+    pub fn opening(&self) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        if let (true, Some(bos)) = (self.tokenizer.adds_bos(), self.tokenizer.bos_id()) {
+            ids.push(bos);
+        }
+        ids.extend(self.tokenizer.encode(&self.template.preamble)?);
+        Ok(ids)
     }
 
     /// Packs a question and its target.

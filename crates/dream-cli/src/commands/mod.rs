@@ -2,6 +2,7 @@
 
 mod bench;
 mod compare;
+mod data;
 mod embed;
 mod encode;
 mod eval;
@@ -35,6 +36,7 @@ pub enum Command {
     Compare(compare::Args),
     Heads(heads::Args),
     Explain(explain::Args),
+    Data(data::Args),
     Train(train::Args),
     Objectives(objectives::Args),
     Models(models::Args),
@@ -57,6 +59,7 @@ impl Command {
             Self::Compare(args) => compare::run(args, app),
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
+            Self::Data(args) => data::run(args, app),
             Self::Train(args) => train::run(args, app),
             Self::Objectives(args) => objectives::run(args, app),
             Self::Models(args) => models::run(args, app),

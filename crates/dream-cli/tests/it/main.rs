@@ -3,6 +3,7 @@
 mod bad_models;
 mod bench;
 mod compare;
+mod data;
 mod embed;
 mod eval;
 mod explain;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Qrels;
+use crate::delimited::split_quoted;
 use crate::error::{Error, Result};
 use crate::ids::{MAX_ENTRY_BYTES, beginning, check_id};
 use crate::lines::LineReader;
@@ -90,7 +91,10 @@ type Judgement = (String, String, i32);
 fn parse_line(line: &str, form: &mut Option<Form>) -> Result<Option<Judgement>, String> {
     let tabs = || line.contains('\t');
     if *form == Some(Form::BeirTsv) || (form.is_none() && tabs()) {
-        let fields = split_tsv(line)?;
+        let fields = split_quoted(line, '\t')?;
+        if fields.iter().take(2).any(String::is_empty) {
+            return Err("wanted an id, got an empty field".to_owned());
+        }
         if let [query, document, grade] = &fields[..] {
             let first = form.replace(Form::BeirTsv).is_none();
             if first && is_header(query, grade) {
@@ -148,44 +152,4 @@ fn is_header(query: &str, grade: &str) -> bool {
 fn parse_grade(field: &str) -> Result<i32, String> {
     let grade = field.trim().parse();
     grade.map_err(|_| format!("wanted a whole number as grade, got {:?}", beginning(field)))
-}
-
-/// Fields between tabs; one in double quotes may hold tabs and doubled quotes (CSV).
-fn split_tsv(line: &str) -> Result<Vec<String>, String> {
-    let mut fields = Vec::new();
-    let mut rest = line;
-    loop {
-        let field;
-        if let Some(quoted) = rest.strip_prefix('"') {
-            (field, rest) = unquote(quoted)?;
-        } else {
-            let end = rest.find('\t').unwrap_or(rest.len());
-            (field, rest) = (rest[..end].to_owned(), &rest[end..]);
-        }
-        if fields.len() < 2 && field.is_empty() {
-            return Err("wanted an id, got an empty field".to_owned());
-        }
-        fields.push(field);
-        match rest.strip_prefix('\t') {
-            Some(next) => rest = next,
-            None if rest.is_empty() => return Ok(fields),
-            None => return Err("wanted a tab after the closing quote".to_owned()),
-        }
-    }
-}
-
-/// The text up to the closing quote, and what follows it.
-fn unquote(text: &str) -> Result<(String, &str), String> {
-    let mut field = String::new();
-    let mut rest = text;
-    while let Some(end) = rest.find('"') {
-        field.push_str(&rest[..end]);
-        rest = &rest[end + 1..];
-        match rest.strip_prefix('"') {
-            Some(next) => rest = next,
-            None => return Ok((field, rest)),
-        }
-        field.push('"');
-    }
-    Err("a quoted field is not closed".to_owned())
 }

@@ -77,6 +77,20 @@ pub fn ordinary_losses(
     run(decoder, documents, &batch, suffixes, &PlainReader, back).losses
 }
 
+/// The plain model's loss on a suffix's target after `opening` alone (the tokens before a prompt's first document), nats a
+/// token: what the model knows without any document.
+pub fn loss_without_documents(decoder: &Decoder, opening: &[u32], suffix: &Suffix) -> f32 {
+    let whole = Suffix {
+        ids: opening.iter().chain(&suffix.ids).copied().collect(),
+        target_start: opening.len() + suffix.target_start,
+    };
+    let batch = Batch::new([whole.ids.as_slice()], 0);
+    let output = decoder.forward(&Pass::plain(&batch), None);
+    Targets::new(&batch, &[whole])
+        .losses(decoder, &output.hidden)
+        .0[0]
+}
+
 /// The loss on each suffix's target with `weights [suffixes][documents]` injected, and, if `gradient`
 /// is set, its gradient.
 ///

@@ -280,3 +280,56 @@ fn hold_out(rows: &mut Vec<TrainingRow>, n: usize) -> Result<Vec<TrainingRow>> {
     heldout.reverse();
     Ok(heldout)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use dream_ir::Corpus;
+
+    /// Twenty documents about iron, each of which a row was made of; its neighbour holds a part of the target too.
+    fn own_documents() -> TrainingSet {
+        let document = |i: usize| Document {
+            id: format!("d{i}"),
+            title: String::new(),
+            text: format!("iron part {i}"),
+        };
+        let row = |i: usize| TrainingRow {
+            id: format!("r{i}"),
+            query: format!("iron {i}"),
+            target: "t".into(),
+            positive_ids: vec![format!("d{i}"), format!("d{}", (i + 1) % 20)],
+            candidate_ids: Vec::new(),
+            candidates: Vec::new(),
+        };
+        let corpus = Corpus::new((0..20).map(document)).unwrap();
+        TrainingSet::new((0..20).map(row).collect(), corpus).unwrap()
+    }
+
+    fn excluding() -> TrainData {
+        let settings: DataConfig = toml::from_str(
+            "path = ''\nknown_passage = 'exclude'\ncandidates = 6\nqueries_per_pool = 3",
+        )
+        .unwrap();
+        TrainData::new(own_documents(), &settings, 5, 1).unwrap()
+    }
+
+    #[test]
+    fn held_out_rows_are_judged_by_the_documents_that_their_pools_may_not_hold() {
+        let data = excluding();
+        assert_eq!(data.heldout.len(), 5);
+        for limit in [0, 1, 12] {
+            let (documents, queries, qrels) = data.heldout_set(limit).unwrap();
+            assert_eq!((queries.len(), qrels.len()), (5, 5));
+            for row in &data.heldout {
+                for id in &row.positive_ids {
+                    assert_eq!(qrels.get(&row.id).unwrap().get(id), Some(&1));
+                    assert!(
+                        documents.iter().any(|document| document.id == *id),
+                        "{id} of {limit}"
+                    );
+                }
+            }
+        }
+    }
+}

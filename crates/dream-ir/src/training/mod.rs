@@ -2,22 +2,31 @@
 //! documents that may help. No relevance label is needed; a known passage is used for pools,
 //! controls and reports only.
 //!
-//! Native line: `{"id", "query", "target", "candidates": [{"id", "title"?, "text"}],
-//! "positive_ids"?: [..]}`. Also read: `_id` or `query_id` for `id`; `answers[0]` for a missing
-//! `target`; `context_id` (a passage of the corpus) for `positive_ids`; `candidate_ids` into the
-//! corpus. Other fields are ignored, a `context` without `context_id` too.
+//! [`read_training_rows`] reads the form that training takes; [`convert`] turns the field's other forms into it, each
+//! of which has a file here.
 
-use std::collections::HashSet;
+pub mod convert;
+mod flagembedding;
+pub mod format;
+mod kd;
+mod msmarco;
+mod native;
+mod sentence_transformers;
+mod tevatron;
+mod tevatron_ids;
+
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+pub use convert::{Conversion, Converted, TargetFrom};
+pub use format::RowFormat;
+pub use native::{read_training_rows, read_training_rows_from};
 
 use crate::corpus::Corpus;
 use crate::decompress;
-use crate::document::{Document, DocumentJson, Id};
+use crate::document::Document;
 use crate::error::{Error, Result};
-use crate::jsonl::JsonLines;
-use crate::lines::LineReader;
 
 /// One training example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,77 +45,6 @@ pub struct TrainingRow {
     /// Candidates whose text stands in the row itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Document>,
-}
-
-#[derive(Deserialize)]
-struct RowJson {
-    #[serde(rename = "_id")]
-    underscore_id: Option<Id>,
-    id: Option<Id>,
-    query_id: Option<Id>,
-    query: String,
-    target: Option<String>,
-    answers: Option<Vec<String>>,
-    positive_ids: Option<Vec<Id>>,
-    context_id: Option<Id>,
-    candidate_ids: Option<Vec<Id>>,
-    candidates: Option<Vec<DocumentJson>>,
-}
-
-impl RowJson {
-    fn into_row(self, line: u64) -> Result<TrainingRow, String> {
-        let id = self.underscore_id.or(self.id).or(self.query_id);
-        let id = id.map_or_else(|| line.to_string(), |id| id.0);
-        let answer = || self.answers.and_then(|answers| answers.into_iter().next());
-        let target = self.target.or_else(answer).unwrap_or_default();
-        if target.trim().is_empty() {
-            return Err(format!(
-                "row {id:?} has no target: wanted a non-empty `target` or `answers`"
-            ));
-        }
-        if self.query.trim().is_empty() {
-            return Err(format!("row {id:?} has an empty query"));
-        }
-        let strings = |ids: Vec<Id>| ids.into_iter().map(|id| id.0).collect::<Vec<_>>();
-        let mut positive_ids = self.positive_ids.map(strings).unwrap_or_default();
-        if positive_ids.is_empty() {
-            positive_ids.extend(self.context_id.map(|id| id.0));
-        }
-        let named = |(n, json): (usize, DocumentJson)| json.or_id(|| format!("{id}/{n}"));
-        let candidates = self.candidates.unwrap_or_default().into_iter().enumerate();
-        let candidates: Vec<Document> = candidates.map(named).collect();
-        let mut candidate_ids = self.candidate_ids.map(strings).unwrap_or_default();
-        let mut seen: HashSet<String> = candidate_ids.iter().cloned().collect();
-        for document in &candidates {
-            if seen.insert(document.id.clone()) {
-                candidate_ids.push(document.id.clone());
-            }
-        }
-        Ok(TrainingRow {
-            id,
-            query: self.query,
-            target,
-            positive_ids,
-            candidate_ids,
-            candidates,
-        })
-    }
-}
-
-/// Reads a `train.jsonl`. A row without a target is an error with file and line.
-pub fn read_training_rows(path: impl AsRef<Path>) -> Result<Vec<TrainingRow>> {
-    read_training_rows_from(LineReader::open(path)?)
-}
-
-/// The same of lines that do not come from a file.
-pub fn read_training_rows_from(lines: LineReader) -> Result<Vec<TrainingRow>> {
-    let mut rows = Vec::new();
-    let mut values = JsonLines::<RowJson>::new(lines);
-    while let Some(json) = values.next() {
-        let row = json?.into_row(values.line());
-        rows.push(row.map_err(|what| values.error(what))?);
-    }
-    Ok(rows)
 }
 
 /// Training rows and the one corpus that all their candidates and known passages live in.
