@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// The spellings of a document in corpora and candidate lists; `id` may be absent in the latter.
+/// The spellings of a document in corpora.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DocumentJson {
     #[serde(rename = "_id")]
@@ -85,14 +85,48 @@ pub(crate) struct DocumentJson {
     text: String,
 }
 
-impl DocumentJson {
-    /// The document, with `default_id` if it names none.
-    pub(crate) fn or_id(self, default_id: impl FnOnce() -> String) -> Document {
+/// A candidate in a training row: a document whose id may be absent, or the id of one.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CandidateJson {
+    #[serde(rename = "_id")]
+    underscore_id: Option<Id>,
+    id: Option<Id>,
+    docid: Option<Id>,
+    title: Option<String>,
+    text: Option<String>,
+    score: Option<f64>,
+}
+
+/// What a candidate is.
+pub(crate) enum Candidate {
+    /// A document.
+    Text(Document),
+    /// The id of a document of the corpus.
+    Name(String),
+}
+
+impl CandidateJson {
+    /// Its score, if it has one.
+    pub(crate) fn score(&self) -> Result<Option<f32>, String> {
+        match self.score {
+            Some(score) if !(score as f32).is_finite() => Err(format!(
+                "the score {score:e} is no finite number of 32 bits"
+            )),
+            score => Ok(score.map(|score| score as f32)),
+        }
+    }
+
+    /// The document, with `default_id` if it names none, or the name alone.
+    pub(crate) fn or_id(self, default_id: impl FnOnce() -> String) -> Result<Candidate, String> {
         let id = self.underscore_id.or(self.id).or(self.docid);
-        Document {
-            id: id.map_or_else(default_id, |id| id.0),
-            title: self.title.unwrap_or_default(),
-            text: self.text,
+        match (id, self.text) {
+            (id, Some(text)) => Ok(Candidate::Text(Document {
+                id: id.map_or_else(default_id, |id| id.0),
+                title: self.title.unwrap_or_default(),
+                text,
+            })),
+            (Some(id), None) => Ok(Candidate::Name(id.0)),
+            (None, None) => Err("wanted a text or the id of a document of the corpus".into()),
         }
     }
 }
@@ -101,11 +135,13 @@ impl TryFrom<DocumentJson> for Document {
     type Error = &'static str;
 
     fn try_from(json: DocumentJson) -> Result<Self, Self::Error> {
-        let document = json.or_id(String::new);
-        if document.id.is_empty() {
-            return Err("a document needs an id: `_id`, `id` or `docid`");
-        }
-        Ok(document)
+        let id = json.underscore_id.or(json.id).or(json.docid);
+        let id = id.ok_or("a document needs an id: `_id`, `id` or `docid`")?;
+        Ok(Self {
+            id: id.0,
+            title: json.title.unwrap_or_default(),
+            text: json.text,
+        })
     }
 }
 

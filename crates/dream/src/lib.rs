@@ -1,6 +1,7 @@
 //! Label-free training of dense retrievers.
 
 pub mod bench;
+pub mod candidates;
 pub mod encode;
 pub mod error;
 pub mod evaluate;
@@ -11,6 +12,7 @@ pub mod heads;
 pub mod index;
 pub mod injection;
 pub mod llm;
+pub mod mine;
 pub mod model;
 pub mod prompt;
 pub mod report;

@@ -10,6 +10,7 @@ mod fuse;
 mod heads;
 mod index;
 mod leaderboard;
+mod mine;
 mod models;
 mod quickstart;
 mod search;
@@ -34,6 +35,7 @@ pub enum Command {
     Compare(compare::Args),
     Heads(heads::Args),
     Explain(explain::Args),
+    Mine(mine::Args),
     Train(train::Args),
     Models(models::Args),
     Bench(bench::Args),
@@ -55,6 +57,7 @@ impl Command {
             Self::Compare(args) => compare::run(args, app),
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
+            Self::Mine(args) => mine::run(args, app),
             Self::Train(args) => train::run(args, app),
             Self::Models(args) => models::run(args, app),
             Self::Bench(args) => bench::run(args, app),

@@ -11,6 +11,7 @@ mod fake;
 mod fuse;
 mod heads;
 mod index;
+mod mine;
 mod program;
 mod push;
 mod restart;
