@@ -135,6 +135,17 @@ for objective in dream revela; do
     there "tuned by $objective/llm_adapter/adapter_model.safetensors"
 done
 
+echo "mine, train on what was mined, search candidates while training"
+ends 0 "$dream" mine --data data --source hybrid --model "$model" --adapter run/adapter --k 4 --drop-containing-target \
+    --out mined --with-corpus --json
+says out '"written":8'
+there mined/{train.jsonl,corpus.jsonl,train.jsonl.mine.json}
+sed -e 's/^path = "data"/path = "mined"\npool = "as-given"/' -e 's/^steps = 150/steps = 3/' train.toml >mined.toml
+ends 0 "$dream" train mined.toml --output on-mined
+sed -e 's/^path = "data"/path = "data"\npool = "dense"\nrefresh_every = 2/' -e 's/^steps = 150/steps = 3/' train.toml >dense.toml
+ends 0 "$dream" train dense.toml --output on-dense
+says on-dense/metrics.jsonl '"refresh_secs"'
+
 echo "embed, encode, search, eval"
 ends 0 "$dream" embed --model "$model" --adapter run/adapter --json <<<"which town sells salt"
 says out '{"index":0,"tokens":21,"embedding":['

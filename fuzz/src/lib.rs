@@ -107,6 +107,11 @@ pub fn training(bytes: &[u8]) {
         rows.iter()
             .all(|row| sound(&row.query) && sound(&row.target))
     );
+    for row in &rows {
+        let scores = &row.candidate_scores;
+        assert!(scores.is_empty() || scores.len() == row.candidate_ids.len());
+        assert!(scores.iter().flatten().all(|score| score.is_finite()));
+    }
     if let Ok(set) = TrainingSet::new(rows, dream_ir::Corpus::default()) {
         let mut ids = set.rows.iter().flat_map(|row| &row.candidate_ids);
         assert!(ids.all(|id| set.corpus.index_of(id).is_some()));

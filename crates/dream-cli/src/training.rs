@@ -349,8 +349,9 @@ struct Watcher<'a> {
     folder: RunFolder,
     app: &'a App,
     steps: Option<Progress>,
-    evaluation: Option<Progress>,
-    evaluating_since: Option<Instant>,
+    /// Evaluations, searches.
+    away: Option<Progress>,
+    away_since: Option<Instant>,
     total_steps: u64,
     failed: Option<dream::Error>,
 }
@@ -361,10 +362,30 @@ impl<'a> Watcher<'a> {
             folder,
             app,
             steps: None,
-            evaluation: None,
-            evaluating_since: None,
+            away: None,
+            away_since: None,
             total_steps: 0,
             failed: None,
+        }
+    }
+
+    /// Work other than steps moves on.
+    fn go_away(&mut self, what: &str, unit: &'static str, done: usize, total: usize) {
+        let app = self.app;
+        self.away_since.get_or_insert_with(Instant::now);
+        let progress = self
+            .away
+            .get_or_insert_with(|| Progress::new(what, Unit::Of(unit), app));
+        progress.update(done as u64, total as u64);
+    }
+
+    /// Work other than steps is done.
+    fn come_back(&mut self) {
+        if let Some(progress) = self.away.take() {
+            progress.finish();
+        }
+        if let (Some(since), Some(steps)) = (self.away_since.take(), &mut self.steps) {
+            steps.was_away(since.elapsed());
         }
     }
 
@@ -413,22 +434,26 @@ impl Observer for Watcher<'_> {
                     progress.update(record.step, self.total_steps);
                 }
             }
-            Event::Evaluating { done, total } => {
-                let app = self.app;
-                self.evaluating_since.get_or_insert_with(Instant::now);
-                let progress = self
-                    .evaluation
-                    .get_or_insert_with(|| Progress::new("evaluating", Unit::Of("texts"), app));
-                progress.update(*done as u64, *total as u64);
+            Event::Evaluating { done, total } => self.go_away("evaluating", "texts", *done, *total),
+            Event::Searching { done, total } => {
+                self.go_away("searching candidates", "documents", *done, *total);
+            }
+            Event::Searched(record) => {
+                self.come_back();
+                let with = record.refresh.with_known_passage;
+                let with = with.map_or(String::new(), |share| {
+                    format!(", {share:.3} of the pools hold the known passage")
+                });
+                tracing::info!(
+                    "step {}: candidates of {} rows searched among {} documents in {:.1} s{with}",
+                    record.step,
+                    record.refresh.rows,
+                    record.refresh.documents,
+                    record.timing.refresh_secs.unwrap_or_default(),
+                );
             }
             Event::Evaluated(record) => {
-                if let Some(progress) = self.evaluation.take() {
-                    progress.finish();
-                }
-                if let (Some(since), Some(steps)) = (self.evaluating_since.take(), &mut self.steps)
-                {
-                    steps.was_away(since.elapsed());
-                }
+                self.come_back();
                 let measures: Vec<String> = record
                     .eval
                     .measures

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::analyzer::{Analyzer, Language, words};
 use crate::corpus::Corpus;
@@ -13,7 +14,7 @@ use crate::document::Document;
 use crate::error::{Error, Result};
 
 /// The two constants of BM25, and the language of texts and queries.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bm25Params {
     /// How soon repetitions of a term stop counting, at least 0.
     pub k1: f32,

@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// The spellings of a document in corpora and candidate lists; `id` may be absent in the latter.
+/// The spellings of a document in corpora.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DocumentJson {
     #[serde(rename = "_id")]
@@ -88,16 +88,6 @@ pub(crate) struct DocumentJson {
 }
 
 impl DocumentJson {
-    /// The document, with `default_id` if it names none.
-    pub(crate) fn or_id(self, default_id: impl FnOnce() -> String) -> Document {
-        let (id, title, text) = self.into_parts();
-        Document {
-            id: id.unwrap_or_else(default_id),
-            title,
-            text,
-        }
-    }
-
     /// Id, if it names one, title and text.
     pub(crate) fn into_parts(self) -> (Option<String>, String, String) {
         let id = self.underscore_id.or(self.id).or(self.docid);
@@ -106,15 +96,69 @@ impl DocumentJson {
     }
 }
 
+/// A candidate in a training row: a document whose id may be absent, or the id of one.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CandidateJson {
+    #[serde(rename = "_id")]
+    underscore_id: Option<Id>,
+    id: Option<Id>,
+    docid: Option<Id>,
+    title: Option<String>,
+    text: Option<String>,
+    score: Option<f64>,
+}
+
+/// What a candidate is.
+pub(crate) enum Candidate {
+    /// A document.
+    Text(Document),
+    /// The id of a document of the corpus.
+    Name(String),
+}
+
+impl CandidateJson {
+    /// Its score, if it has one.
+    pub(crate) fn score(&self) -> Result<Option<f32>, String> {
+        match self.score {
+            Some(score) if !(score as f32).is_finite() => Err(format!(
+                "the score {score:e} is no finite number of 32 bits"
+            )),
+            score => Ok(score.map(|score| score as f32)),
+        }
+    }
+
+    /// Id, if it names one, title, and text, if it holds one: not neither.
+    pub(crate) fn into_parts(self) -> Result<(Option<String>, String, Option<String>), String> {
+        let id = self.underscore_id.or(self.id).or(self.docid);
+        if id.is_none() && self.text.is_none() {
+            return Err("wanted a text or the id of a document of the corpus".into());
+        }
+        let title = self.title.unwrap_or_default();
+        Ok((id.map(|id| id.0), title, self.text))
+    }
+
+    /// The document, with `default_id` if it names none, or the name alone.
+    pub(crate) fn or_id(self, default_id: impl FnOnce() -> String) -> Result<Candidate, String> {
+        let (id, title, text) = self.into_parts()?;
+        let id = id.unwrap_or_else(default_id);
+        Ok(match text {
+            Some(text) => Candidate::Text(Document { id, title, text }),
+            None => Candidate::Name(id),
+        })
+    }
+}
+
 impl TryFrom<DocumentJson> for Document {
     type Error = &'static str;
 
     fn try_from(json: DocumentJson) -> Result<Self, Self::Error> {
-        let document = json.or_id(String::new);
-        if document.id.is_empty() {
-            return Err("a document needs an id: `_id`, `id` or `docid`");
-        }
-        Ok(document)
+        let id = json.underscore_id.or(json.id).or(json.docid);
+        let id = id.ok_or("a document needs an id: `_id`, `id` or `docid`")?;
+        Ok(Self {
+            id: id.0,
+            title: json.title.unwrap_or_default(),
+            text: json.text,
+        })
     }
 }
 

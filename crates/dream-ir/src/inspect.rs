@@ -211,6 +211,7 @@ mod tests {
             target: target.into(),
             positive_ids: known.iter().map(|&id| id.to_owned()).collect(),
             candidate_ids: vec![],
+            candidate_scores: vec![],
             candidates: vec![],
         };
         let rows = vec![

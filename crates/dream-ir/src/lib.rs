@@ -52,7 +52,7 @@ pub use corpus::Corpus;
 pub use document::{Document, Query};
 pub use error::{Error, Result};
 pub use measures::{Evaluation, EvaluationOptions, Measure, evaluate, evaluate_with};
-pub use pools::{KnownPassage, Pool, PoolSettings, PoolSource};
+pub use pools::{Fill, Filters, KnownPassage, Pool, PoolSettings, PoolSource};
 pub use qrels::Qrels;
 pub use run::{Hit, Run, RunForm, RunOptions, ScoreWidth};
 pub use stream::DocumentStream;

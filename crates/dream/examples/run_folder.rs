@@ -70,6 +70,7 @@ fn made_up_records(rng: &mut ChaCha8Rng) -> Vec<Record> {
             timing: Timing {
                 wall_secs: 1.7 * step as f64,
                 tokens_per_sec: Some(14_100.0),
+                ..Timing::default()
             },
         }));
         if step % EVAL_EVERY == 0 {
@@ -137,6 +138,7 @@ fn log_events(events: &mut EventWriter, record: &Record) -> Outcome {
             let value = eval.eval.measures.get("nDCG@10").ok_or("no nDCG@10")?;
             events.scalar(&tag, eval.step, *value as f32)?;
         }
+        Record::Refresh(_) => {}
     }
     Ok(())
 }

@@ -17,6 +17,9 @@ use dream_nn::{Matrix, Rows};
 /// Documents found for each query unless something else is asked for, as BEIR does.
 pub const DEFAULT_DEPTH: usize = 1000;
 
+/// Documents of each half of a hybrid search, at least.
+pub const HYBRID_DEPTH: usize = 100;
+
 /// Queries that a search encodes together.
 pub const CHUNK_TEXTS: usize = 64;
 

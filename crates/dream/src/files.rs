@@ -79,6 +79,19 @@ pub fn lock(path: &Path) -> Result<Option<File>> {
     }
 }
 
+/// Whether a file has its name still: another process may have removed it just before it was locked.
+#[cfg(unix)]
+pub(crate) fn is_still_there(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let both = (file.metadata(), std::fs::metadata(path));
+    matches!(both, (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_still_there(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
 /// Temporary files are private by default; artefacts are as readable as the user's other files.
 pub(crate) fn with_usual_permissions() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();

@@ -1,6 +1,7 @@
 //! Label-free training of dense retrievers.
 
 pub mod bench;
+pub mod candidates;
 pub mod cross_attention;
 pub mod encode;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod index;
 pub mod injection;
 pub mod inspect;
 pub mod llm;
+pub mod mine;
 pub mod model;
 pub mod prompt;
 pub mod report;

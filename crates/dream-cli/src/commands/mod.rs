@@ -11,6 +11,7 @@ mod fuse;
 mod heads;
 mod index;
 mod leaderboard;
+mod mine;
 mod models;
 mod objectives;
 mod quickstart;
@@ -37,6 +38,7 @@ pub enum Command {
     Heads(heads::Args),
     Explain(explain::Args),
     Data(data::Args),
+    Mine(mine::Args),
     Train(train::Args),
     Objectives(objectives::Args),
     Models(models::Args),
@@ -60,6 +62,7 @@ impl Command {
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
             Self::Data(args) => data::run(args, app),
+            Self::Mine(args) => mine::run(args, app),
             Self::Train(args) => train::run(args, app),
             Self::Objectives(args) => objectives::run(args, app),
             Self::Models(args) => models::run(args, app),

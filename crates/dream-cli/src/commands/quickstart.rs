@@ -128,6 +128,7 @@ fn rows(held_out: &HeldOut) -> Vec<TrainingRow> {
                 .map(|judged| judged.keys().cloned().collect())
                 .unwrap_or_default(),
             candidate_ids: Vec::new(),
+            candidate_scores: Vec::new(),
             candidates: Vec::new(),
         });
     rows.collect()

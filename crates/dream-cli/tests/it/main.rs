@@ -12,6 +12,7 @@ mod fake;
 mod fuse;
 mod heads;
 mod index;
+mod mine;
 mod program;
 mod push;
 mod restart;

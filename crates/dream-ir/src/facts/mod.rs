@@ -35,7 +35,7 @@ const N_DEV: usize = 100;
 const N_TEST: usize = 200;
 
 /// The generated set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
     /// All documents, shuffled; titles are empty, the texts name their entity.
     pub documents: Vec<Document>,
@@ -190,6 +190,7 @@ impl Question {
             target: self.target,
             positive_ids: vec![self.document],
             candidate_ids: Vec::new(),
+            candidate_scores: Vec::new(),
             candidates: Vec::new(),
         }
     }

@@ -42,6 +42,7 @@ impl Draft {
             target: self.target,
             positive_ids: ids(self.known),
             candidate_ids: ids(self.candidates),
+            candidate_scores: Vec::new(),
             candidates: Vec::new(),
         }
     }

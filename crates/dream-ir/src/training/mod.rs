@@ -21,7 +21,7 @@ use serde::Serialize;
 
 pub use convert::{Conversion, Converted, TargetFrom};
 pub use format::RowFormat;
-pub use native::{read_training_rows, read_training_rows_from};
+pub use native::{TrainingRows, read_training_rows, read_training_rows_from};
 
 use crate::corpus::Corpus;
 use crate::decompress;
@@ -29,7 +29,7 @@ use crate::document::Document;
 use crate::error::{Error, Result};
 
 /// One training example.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrainingRow {
     /// Name of the row; its line number if the file gives none.
     #[serde(rename = "_id")]
@@ -42,6 +42,10 @@ pub struct TrainingRow {
     pub positive_ids: Vec<String>,
     /// Candidates by id, in the order given; those of `candidates` included.
     pub candidate_ids: Vec<String>,
+    /// Scores of `candidate_ids`, all finite, where the row gives some; empty if it gives none. Not
+    /// written.
+    #[serde(skip)]
+    pub candidate_scores: Vec<Option<f32>>,
     /// Candidates whose text stands in the row itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Document>,
@@ -60,23 +64,19 @@ impl TrainingSet {
     /// Reads `train.jsonl` and, if there is one, `corpus.jsonl` of a folder.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
-        let rows = read_training_rows(dir.join("train.jsonl"))?;
-        let corpus_path = dir.join("corpus.jsonl");
-        let corpus = match decompress::resolve(&corpus_path) {
-            Ok(path) => Corpus::read(path)?,
-            Err(_) => Corpus::default(),
-        };
-        Self::new(rows, corpus)
+        Self::open_rows(dir, &dir.join("train.jsonl"))
+    }
+
+    /// The same with rows from another file.
+    pub fn open_rows(dir: &Path, rows: &Path) -> Result<Self> {
+        Self::new(read_training_rows(rows)?, read_corpus(dir)?)
     }
 
     /// Adds the candidates that stand in the rows to the corpus, and checks that each id that a
     /// row names is in it. The rows' own copies of the texts are dropped.
     pub fn new(mut rows: Vec<TrainingRow>, mut corpus: Corpus) -> Result<Self> {
         for row in &mut rows {
-            for document in std::mem::take(&mut row.candidates) {
-                let added = corpus.add(document);
-                added.map_err(|what| Error::Invalid(format!("row {:?}: {what}", row.id)))?;
-            }
+            row.move_texts_to(&mut corpus)?;
         }
         if rows.is_empty() || corpus.is_empty() {
             let (n_rows, n_documents) = (rows.len(), corpus.len());
@@ -85,16 +85,43 @@ impl TrainingSet {
             )));
         }
         for row in &rows {
-            for id in row.positive_ids.iter().chain(&row.candidate_ids) {
-                if corpus.index_of(id).is_none() {
-                    return Err(Error::Invalid(format!(
-                        "row {:?} names the document {id:?}, which the corpus does not hold",
-                        row.id
-                    )));
-                }
-            }
+            row.check_named(&corpus)?;
         }
         Ok(Self { rows, corpus })
+    }
+}
+
+impl TrainingRow {
+    /// Moves the texts that stand in the row into the corpus, if it has not got them.
+    ///
+    /// # Errors
+    /// The corpus has another text by the same id.
+    pub fn move_texts_to(&mut self, corpus: &mut Corpus) -> Result<()> {
+        for document in std::mem::take(&mut self.candidates) {
+            let added = corpus.add(document);
+            added.map_err(|what| Error::Invalid(format!("row {:?}: {what}", self.id)))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a row that names a document that the corpus does not hold.
+    pub fn check_named(&self, corpus: &Corpus) -> Result<()> {
+        let mut named = self.positive_ids.iter().chain(&self.candidate_ids);
+        match named.find(|id| corpus.index_of(id).is_none()) {
+            None => Ok(()),
+            Some(id) => Err(Error::Invalid(format!(
+                "row {:?} names the document {id:?}, which the corpus does not hold",
+                self.id
+            ))),
+        }
+    }
+}
+
+/// The `corpus.jsonl` of a folder, or none where rows hold their documents.
+pub fn read_corpus(dir: &Path) -> Result<Corpus> {
+    match decompress::resolve(&dir.join("corpus.jsonl")) {
+        Ok(path) => Corpus::read(path),
+        Err(_) => Ok(Corpus::default()),
     }
 }
 
@@ -162,6 +189,52 @@ mod tests {
     }
 
     #[test]
+    fn candidates_without_text_name_documents_of_the_corpus_and_may_carry_scores() {
+        let row = |candidates: &str| {
+            let line = format!(r#"{{"id":"r","query":"q","target":"t",{candidates}}}"#);
+            open(&line, Some(CORPUS)).map(|set| set.rows[0].clone())
+        };
+        let mined = r#""candidate_ids":["p1","p0"],"candidates":[
+            {"id":"p1","score":2.5,"source":"bm25","rank":1},{"id":"p0","source":"random"}]"#;
+        let read = row(&mined.replace('\n', " ")).unwrap();
+        assert_eq!(read.candidate_ids, ["p1", "p0"]);
+        assert_eq!(read.candidate_scores, [Some(2.5), None]);
+        // Texts and names together, a name twice: the first score counts.
+        let mixed = r#""candidates":[{"docid":"p0","text":null,"score":null},{"id":"own","text":"x"},{"id":"p0","score":1},{"id":"p0","score":7}]"#;
+        let read = row(mixed).unwrap();
+        assert_eq!(read.candidate_ids, ["p0", "own"]);
+        assert_eq!(read.candidate_scores, [Some(1.0), None]);
+        let error = |candidates: &str| row(candidates).unwrap_err().to_string();
+        let unknown = r#""candidates":[{"id":"p9","score":1}]"#;
+        assert!(error(unknown).contains("\"p9\", which the corpus does not hold"));
+        for (bad, what) in [
+            (
+                r#""candidates":[{"id":"p0"},{"score":1}]"#,
+                "train.jsonl:1: row \"r\", candidate 2: wanted a text or the id",
+            ),
+            (
+                r#""candidates":[{"id":"p0","score":1e39}]"#,
+                "candidate 1: the score 1e39 is no finite",
+            ),
+            (
+                r#""candidates":[{"id":"p0","score":1e999}]"#,
+                "number out of range",
+            ),
+            (
+                r#""candidates":[{"id":"p0","score":NaN}]"#,
+                "expected value",
+            ),
+            (
+                r#""candidates":[{"id":"p0","score":"high"}]"#,
+                "expected f64",
+            ),
+            (r#""candidates":[{"id":""}]"#, "non-empty"),
+        ] {
+            assert!(error(bad).contains(what), "{bad}: {}", error(bad));
+        }
+    }
+
+    #[test]
     fn a_row_is_read_back_as_it_was_written() {
         let row = TrainingRow {
             id: "r\t1".into(),
@@ -169,6 +242,7 @@ mod tests {
             target: "é".into(),
             positive_ids: vec!["b".into()],
             candidate_ids: vec!["x".into(), "b".into()],
+            candidate_scores: Vec::new(),
             candidates: vec![Document {
                 id: "b".into(),
                 title: "T".into(),

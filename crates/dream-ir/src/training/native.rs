@@ -1,21 +1,20 @@
 //! The native row, which training reads.
 //!
-//! `{"id", "query", "target", "candidates": [{"id", "title"?, "text"}], "positive_ids"?: [..]}`. Also
-//! read: `_id` or `query_id` for `id`; `answers[0]` for a missing `target`; `context_id` (a passage of
-//! the corpus) for `positive_ids`; `candidate_ids` into the corpus. Other fields are ignored, a
-//! `context` without `context_id` too.
+//! `{"id", "query", "target", "candidates": [{"id", "title"?, "text"?, "score"?}], "positive_ids"?: [..]}`. A
+//! candidate without text names a document of the corpus. Also read: `_id` or `query_id` for `id`;
+//! `answers[0]` for a missing `target`; `context_id` (a passage of the corpus) for `positive_ids`;
+//! `candidate_ids` into the corpus. Other fields are ignored, a `context` without `context_id` too.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::TrainingRow;
-use super::format::{ForeignQuery, ForeignRow, json_error};
-use super::tevatron::passage;
+use super::format::{ForeignQuery, ForeignRow, Passage, json_error};
 use super::tevatron_ids::ids;
-use crate::document::{Document, DocumentJson, Id};
-use crate::error::Result;
+use crate::document::{Candidate, CandidateJson, Id};
+use crate::error::{Error, Result};
 use crate::jsonl::JsonLines;
 use crate::lines::LineReader;
 
@@ -31,7 +30,7 @@ struct RowJson {
     positive_ids: Option<Vec<Id>>,
     context_id: Option<Id>,
     candidate_ids: Option<Vec<Id>>,
-    candidates: Option<Vec<DocumentJson>>,
+    candidates: Option<Vec<CandidateJson>>,
 }
 
 impl RowJson {
@@ -53,15 +52,33 @@ impl RowJson {
         if positive_ids.is_empty() {
             positive_ids.extend(self.context_id.map(|id| id.0));
         }
-        let named = |(n, json): (usize, DocumentJson)| json.or_id(|| format!("{id}/{n}"));
-        let candidates = self.candidates.unwrap_or_default().into_iter().enumerate();
-        let candidates: Vec<Document> = candidates.map(named).collect();
         let mut candidate_ids = self.candidate_ids.map(strings).unwrap_or_default();
-        let mut seen: HashSet<String> = candidate_ids.iter().cloned().collect();
-        for document in &candidates {
-            if seen.insert(document.id.clone()) {
-                candidate_ids.push(document.id.clone());
-            }
+        let mut scores = vec![None; candidate_ids.len()];
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for (place, name) in candidate_ids.iter().enumerate() {
+            places.entry(name.clone()).or_insert(place);
+        }
+        let mut candidates = Vec::new();
+        for (n, json) in self.candidates.unwrap_or_default().into_iter().enumerate() {
+            let about = |what: String| format!("row {id:?}, candidate {}: {what}", n + 1);
+            let score = json.score().map_err(about)?;
+            let name = match json.or_id(|| format!("{id}/{n}")).map_err(about)? {
+                Candidate::Text(document) => {
+                    let name = document.id.clone();
+                    candidates.push(document);
+                    name
+                }
+                Candidate::Name(name) => name,
+            };
+            let place = *places.entry(name).or_insert_with_key(|name| {
+                candidate_ids.push(name.clone());
+                scores.push(None);
+                scores.len() - 1
+            });
+            scores[place] = scores[place].or(score);
+        }
+        if scores.iter().all(Option::is_none) {
+            scores.clear();
         }
         Ok(TrainingRow {
             id,
@@ -69,6 +86,7 @@ impl RowJson {
             target,
             positive_ids,
             candidate_ids,
+            candidate_scores: scores,
             candidates,
         })
     }
@@ -84,7 +102,8 @@ pub(super) fn parse(line: &str) -> Result<ForeignRow, String> {
     } else {
         named
     };
-    let texts = row.candidates.unwrap_or_default().into_iter().map(passage);
+    let candidates = row.candidates.unwrap_or_default().into_iter();
+    let candidates = candidates.map(passage).collect::<Result<Vec<_>, _>>()?;
     let answers = row
         .target
         .into_iter()
@@ -96,9 +115,21 @@ pub(super) fn parse(line: &str) -> Result<ForeignRow, String> {
         positives: ids(known),
         others: ids(row.candidate_ids.unwrap_or_default())
             .into_iter()
-            .chain(texts)
+            .chain(candidates)
             .collect(),
         others_are_all_candidates: true,
+    })
+}
+
+fn passage(json: CandidateJson) -> Result<Passage, String> {
+    let (id, title, text) = json.into_parts()?;
+    Ok(match (id, text) {
+        (Some(id), None) => Passage::Id(id),
+        (id, text) => Passage::Text {
+            id,
+            title,
+            text: text.unwrap_or_default(),
+        },
     })
 }
 
@@ -109,11 +140,46 @@ pub fn read_training_rows(path: impl AsRef<Path>) -> Result<Vec<TrainingRow>> {
 
 /// The same of lines that do not come from a file.
 pub fn read_training_rows_from(lines: LineReader) -> Result<Vec<TrainingRow>> {
-    let mut rows = Vec::new();
-    let mut values = JsonLines::<RowJson>::new(lines);
-    while let Some(json) = values.next() {
-        let row = json?.into_row(values.line());
-        rows.push(row.map_err(|what| values.error(what))?);
+    TrainingRows::of_lines(lines).collect()
+}
+
+/// The rows of a `train.jsonl` one by one; it ends after the first error.
+pub struct TrainingRows {
+    values: JsonLines<RowJson>,
+    failed: bool,
+}
+
+impl TrainingRows {
+    /// Opens a file (plain, `.gz` or `.zst`).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::of_lines(LineReader::open(path)?))
     }
-    Ok(rows)
+
+    /// Rows that do not come from a file.
+    pub fn of_lines(lines: LineReader) -> Self {
+        Self {
+            values: JsonLines::new(lines),
+            failed: false,
+        }
+    }
+
+    /// An error about the line of the last row.
+    pub fn error(&self, what: impl Into<String>) -> Error {
+        self.values.error(what)
+    }
+}
+
+impl Iterator for TrainingRows {
+    type Item = Result<TrainingRow>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let json = self.values.next()?;
+        let line = self.values.line();
+        let row = json.and_then(|json| json.into_row(line).map_err(|what| self.values.error(what)));
+        self.failed = row.is_err();
+        Some(row)
+    }
 }

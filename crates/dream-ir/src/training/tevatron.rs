@@ -32,7 +32,7 @@ pub(super) fn parse(line: &str) -> Result<ForeignRow, String> {
 }
 
 /// A document as JSON, which may have no id.
-pub(super) fn passage(json: DocumentJson) -> Passage {
+fn passage(json: DocumentJson) -> Passage {
     let (id, title, text) = json.into_parts();
     Passage::Text { id, title, text }
 }

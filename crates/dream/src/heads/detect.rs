@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::prompt::{Packer, PromptLimits, Template};
 use crate::{Error, Result};
 use dream_ir::{
-    Bm25, Corpus, Document, KnownPassage, Pool, PoolSettings, TrainingRow, TrainingSet,
+    Bm25, Corpus, Document, KnownPassage, Pool, PoolSettings, PoolSource, TrainingRow, TrainingSet,
 };
 use rand::SeedableRng;
 use rand::seq::{SliceRandom, index};
@@ -103,11 +103,9 @@ pub fn probes<'a>(set: &'a TrainingSet, settings: &DetectSettings) -> Result<Vec
             let owned: Vec<TrainingRow> = rows.iter().map(|row| (*row).clone()).collect();
             let bm25 = dream_ir::Bm25Params::default();
             let pool_settings = PoolSettings {
-                source: dream_ir::PoolSource::Bm25,
-                k: settings.candidates,
                 known_passage: KnownPassage::Include,
                 seed: settings.seed,
-                bm25,
+                ..PoolSettings::new(PoolSource::Bm25, settings.candidates)
             };
             let index = Bm25::of_corpus(&set.corpus, bm25)?;
             dream_ir::pools::bm25_pools(&owned, &set.corpus, &index, &pool_settings)?

@@ -1,7 +1,7 @@
 //! One process at a time at work on a part.
 
 use super::part::PartOf;
-use crate::files::lock;
+use crate::files::{is_still_there, lock};
 use crate::{Error, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -28,19 +28,6 @@ impl PartLock {
             ))),
         }
     }
-}
-
-/// Whether a file has its name still: another process may have removed it just before it was locked.
-#[cfg(unix)]
-fn is_still_there(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let both = (file.metadata(), std::fs::metadata(path));
-    matches!(both, (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
-}
-
-#[cfg(not(unix))]
-fn is_still_there(_: &File, path: &Path) -> bool {
-    path.exists()
 }
 
 impl Drop for PartLock {

@@ -58,7 +58,7 @@ pub fn measure(records: &[Record], measure: &str, references: Vec<Reference>) ->
 fn smoothed(name: &str, records: &[Record], value: fn(&StepRecord) -> Option<f64>) -> Series {
     let point = |record: &Record| match record {
         Record::Step(step) => Some((step.step as f64, value(step).unwrap_or(f64::NAN))),
-        Record::Eval(_) => None,
+        Record::Eval(_) | Record::Refresh(_) => None,
     };
     let points = records.iter().filter_map(point).collect();
     Series {

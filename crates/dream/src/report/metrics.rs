@@ -21,6 +21,8 @@ use crate::{Error, Result};
 pub enum Record {
     /// An evaluation on held-out queries. First: it is the one with a key of its own, `eval`.
     Eval(EvalRecord),
+    /// A search of candidates; its own key is `refresh`.
+    Refresh(RefreshRecord),
     /// One optimiser step.
     Step(StepRecord),
 }
@@ -68,6 +70,29 @@ pub struct EvalRecord {
     pub timing: Timing,
 }
 
+/// A search of candidates with the retriever as it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefreshRecord {
+    /// Optimiser steps done before it.
+    pub step: u64,
+    /// What was searched.
+    pub refresh: Refresh,
+    /// The clock's part.
+    #[serde(default)]
+    pub timing: Timing,
+}
+
+/// What a search of candidates went over, and what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Refresh {
+    /// Rows whose candidates were searched.
+    pub rows: usize,
+    /// Documents that were embedded.
+    pub documents: usize,
+    /// Share of the rows with a known passage whose pool holds one; absent where no row has one.
+    pub with_known_passage: Option<f64>,
+}
+
 /// Measures of one set of queries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -86,6 +111,9 @@ pub struct Timing {
     /// LLM tokens a second during this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_sec: Option<f64>,
+    /// Seconds that a search of candidates took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_secs: Option<f64>,
 }
 
 impl Record {
@@ -93,6 +121,7 @@ impl Record {
     pub fn step(&self) -> u64 {
         match self {
             Self::Eval(eval) => eval.step,
+            Self::Refresh(refresh) => refresh.step,
             Self::Step(step) => step.step,
         }
     }
@@ -102,6 +131,7 @@ impl Record {
     pub fn without_timing(mut self) -> Self {
         match &mut self {
             Self::Eval(eval) => eval.timing = Timing::default(),
+            Self::Refresh(refresh) => refresh.timing = Timing::default(),
             Self::Step(step) => step.timing = Timing::default(),
         }
         self
@@ -184,17 +214,18 @@ pub fn read_metrics(path: &Path) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Cuts all lines of a step later than `step`, and the evaluation of that step; the file is replaced
-/// whole or not at all.
+/// Cuts all lines of a step later than `step`, and evaluation and search of that step; the file is
+/// replaced whole or not at all.
 ///
-/// The checkpoint of a step is written after the step's line and before its evaluation, which a run
-/// that goes on does again.
+/// The checkpoint of a step is written after the step's line and before its evaluation and search, which
+/// a run that goes on does again.
 pub fn truncate_after(path: &Path, step: u64) -> Result<()> {
     let kept: String = read_metrics(path)?
         .iter()
         .filter(|record| match record {
             Record::Step(taken) => taken.step <= step,
             Record::Eval(eval) => eval.step < step,
+            Record::Refresh(refresh) => refresh.step < step,
         })
         .map(to_line)
         .collect();
@@ -243,6 +274,7 @@ mod tests {
             timing: Timing {
                 wall_secs: 1.5 * step as f64,
                 tokens_per_sec: Some(2048.0),
+                ..Timing::default()
             },
         })
     }
@@ -260,11 +292,34 @@ mod tests {
         })
     }
 
+    fn refresh(step: u64) -> Record {
+        Record::Refresh(RefreshRecord {
+            step,
+            refresh: Refresh {
+                rows: 8,
+                documents: 100,
+                with_known_passage: (step > 0).then_some(0.75),
+            },
+            timing: Timing {
+                refresh_secs: Some(1.5),
+                ..Timing::default()
+            },
+        })
+    }
+
     #[test]
     fn records_come_back_as_they_were_written() -> TestResult {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("metrics.jsonl");
-        let records = vec![eval(0), step(1), step(2), eval(2), step(3)];
+        let records = vec![
+            eval(0),
+            refresh(0),
+            step(1),
+            step(2),
+            eval(2),
+            refresh(2),
+            step(3),
+        ];
         let mut writer = MetricsWriter::create(&path)?;
         for record in &records {
             writer.write(record)?;
@@ -278,7 +333,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("metrics.jsonl");
         let mut writer = MetricsWriter::create(&path)?;
-        for record in [eval(0), step(1), step(2), eval(2), step(3)] {
+        for record in [eval(0), step(1), step(2), eval(2), refresh(2), step(3)] {
             writer.write(&record)?;
         }
         writer.file.write_all(b"{\"step\":4,\"lo")?; // killed in the middle of a line
@@ -300,7 +355,7 @@ mod tests {
         if let Record::Step(fast) = &mut fast {
             fast.timing = Timing {
                 wall_secs: 0.1,
-                tokens_per_sec: None,
+                ..Timing::default()
             };
         }
         assert_ne!(slow, fast);

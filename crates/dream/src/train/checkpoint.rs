@@ -1,10 +1,15 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
 //! `checkpoints/step-000050/` holds the adapter folder (usable as it is by every other command), `llm_adapter/` if
-//! the language model is tuned too, `optimizer.safetensors` (AdamW's moments, the temperature) and `state.json`. A checkpoint is
-//! written beside its place and renamed into it, so what has the name is whole.
+//! the language model is tuned too, `optimizer.safetensors` (AdamW's moments, the temperature), `state.json`, and where
+//! candidates are searched while training `candidates.json`. A checkpoint is written beside its place and renamed
+//! into it, so what has the name is whole.
+//!
+//! Candidates are saved and not searched again because they follow from the weights at the start of their
+//! period, which no checkpoint need hold any more; and because a search costs more than the file.
 
-use crate::files::{read_capped, write_json};
+use super::searched::Searched;
+use crate::files::{read_capped, write_atomic, write_json};
 use crate::model::config::DecoderConfig;
 use crate::model::lora::LoraAdapter;
 use crate::retriever::adapter::{AdapterFolder, LlmAdapter};
@@ -17,6 +22,9 @@ use std::path::{Path, PathBuf};
 
 /// Checkpoints kept; older ones are removed once a newer one is whole.
 const KEEP: usize = 2;
+
+const CANDIDATES: &str = "candidates.json";
+const MAX_CANDIDATES_BYTES: u64 = 1 << 32;
 
 /// `state.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +80,8 @@ pub struct Checkpoint {
     pub first_moments: Vec<Vec<f32>>,
     /// Second moments, one vector a parameter.
     pub second_moments: Vec<Vec<f32>>,
+    /// Candidates of the steps that follow, if they were searched before the checkpoint.
+    pub searched: Option<Searched>,
 }
 
 /// Writes a checkpoint of the optimisers (the temperature's last) and removes old ones; gives its folder.
@@ -81,6 +91,7 @@ pub fn save(
     state: &State,
     log_temperature: f32,
     optimizers: &[&AdamW],
+    searched: Option<&Searched>,
 ) -> Result<PathBuf> {
     let all = run.join("checkpoints");
     fs::create_dir_all(&all).map_err(|e| Error::io(&all, e))?;
@@ -114,6 +125,10 @@ pub fn save(
     let path = temporary.path().join("optimizer.safetensors");
     write_safetensors(&path, &tensors, &std::collections::BTreeMap::new())?;
     write_json(&temporary.path().join("state.json"), state)?;
+    if let Some(searched) = searched {
+        let text = serde_json::to_vec(searched).expect("numbers are JSON. This is a bug.");
+        write_atomic(&temporary.path().join(CANDIDATES), &text)?;
+    }
     let place = place_of(run, state.step);
     if place.exists() {
         fs::remove_dir_all(&place).map_err(|e| Error::io(&place, e))?;
@@ -181,12 +196,12 @@ pub fn latest(
     let Some(place) = list(run)?.pop() else {
         return Ok(None);
     };
-    let path = place.join("state.json");
-    let state: State =
-        serde_json::from_slice(&read_capped(&path, 1 << 20)?).map_err(|e| Error::Malformed {
-            path,
-            what: e.to_string(),
-        })?;
+    let state: State = read_json(&place.join("state.json"), 1 << 20)?;
+    let path = place.join(CANDIDATES);
+    let searched = path
+        .exists()
+        .then(|| read_json(&path, MAX_CANDIDATES_BYTES))
+        .transpose()?;
     let folder = AdapterFolder::read(&place, model)?;
     let read_llm = |config| AdapterFolder::read(&place.join(LLM_ADAPTER), config);
     let llm_adapter = llm.map(read_llm).transpose()?.map(|read| read.adapter);
@@ -211,5 +226,13 @@ pub fn latest(
         log_temperature,
         first_moments: moments("first.")?,
         second_moments: moments("second.")?,
+        searched,
     }))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path, max_bytes: u64) -> Result<T> {
+    serde_json::from_slice(&read_capped(path, max_bytes)?).map_err(|e| Error::Malformed {
+        path: path.into(),
+        what: e.to_string(),
+    })
 }

@@ -11,7 +11,7 @@ use crate::model::lora::{LoraConfig, Module};
 use crate::prompt::{PromptLimits, Template};
 use crate::retriever::RetrieverConfig;
 use crate::{Error, Result};
-use dream_ir::{Bm25Params, KnownPassage, Language, PoolSource};
+use dream_ir::{Bm25Params, Filters, KnownPassage, Language, PoolSettings, PoolSource};
 use dream_nn::DtypeChoice;
 use dream_nn::optim::Schedule;
 use serde::{Deserialize, Serialize};
@@ -59,9 +59,21 @@ fn auto_dtype() -> DtypeChoice {
 pub struct DataConfig {
     /// Folder with `train.jsonl` and `corpus.jsonl` (plain, `.gz` or `.zst`).
     pub path: PathBuf,
-    /// Where candidates come from: `bm25` or `as-given`.
+    /// Training rows, such as `dream mine` writes, instead of `path`'s `train.jsonl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<PathBuf>,
+    /// Where candidates come from: `bm25`, `as-given`, `random`, `in-batch` (known passages of other
+    /// rows), or `dense` and `hybrid` (searched with the retriever that is trained).
     #[serde(default = "bm25")]
     pub pool: PoolSource,
+    /// Steps after which `dense` and `hybrid` candidates are searched again, with the retriever as it is
+    /// by then; 0: only before the first step.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refresh_every: u64,
+    /// Documents of the source's list that are looked at [default: as many as are needed, 100 where
+    /// there are filters].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
     /// What happens to the known passage: `as-found` (no label at all), `include`, `exclude`.
     #[serde(default = "as_found")]
     pub known_passage: KnownPassage,
@@ -81,6 +93,48 @@ pub struct DataConfig {
     /// Language of the texts, for BM25's stop words and stemmer.
     #[serde(default)]
     pub language: Language,
+    /// What keeps documents out of a pool: `[data.filters]`.
+    #[serde(default, skip_serializing_if = "Filters::is_none")]
+    pub filters: Filters,
+}
+
+impl DataConfig {
+    /// How pools are built.
+    pub fn pool_settings(&self, seed: u64) -> PoolSettings {
+        PoolSettings {
+            depth: self.depth,
+            known_passage: self.known_passage,
+            filters: self.filters,
+            seed,
+            bm25: Bm25Params {
+                k1: self.bm25_k1,
+                b: self.bm25_b,
+                language: self.language,
+            },
+            ..PoolSettings::new(self.pool, self.candidates)
+        }
+    }
+
+    fn check(&self, seed: u64) -> Result<()> {
+        let settings = self.pool_settings(seed).check();
+        settings.map_err(|e| Error::Invalid(format!("data: {e}")))?;
+        if self.refresh_every > 0 && !self.pool.is_embedding() {
+            return Err(Error::Invalid(format!(
+                "data.refresh_every searches again with the retriever, so it needs pool = \"dense\" or \"hybrid\", \
+                 not {:?}",
+                self.pool.to_string()
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(steps: &u64) -> bool {
+    *steps == 0
 }
 
 fn bm25() -> PoolSource {
@@ -410,6 +464,7 @@ impl TrainConfig {
                 self.training.batch_size
             )));
         }
+        self.data.check(self.seed)?;
         self.retriever.encoding.check()?;
         match &self.llm {
             Some(llm) => {

@@ -4,22 +4,24 @@
 
 use super::config::{DataConfig, TrainConfig};
 use super::objective::{Group, GroupQuery};
+use super::searched::Searched;
 use crate::Result;
 use dream_ir::{
-    Bm25Params, Document, KnownPassage, Pool, PoolSettings, Qrels, Query, TrainingRow, TrainingSet,
+    Document, KnownPassage, Pool, PoolSettings, Qrels, Query, TrainingRow, TrainingSet,
 };
 use rand::SeedableRng;
 use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 
 /// Rows, pools and the held-out rows.
 #[derive(Debug)]
 pub struct TrainData {
     /// Rows to train on, and the whole corpus.
     pub set: TrainingSet,
-    /// Candidates of each training row.
-    pools: Vec<Pool>,
+    /// Candidates of each training row; empty where they are searched while training.
+    pub(super) pools: Vec<Pool>,
     /// Rows never trained on; each names a known passage.
     pub heldout: Vec<TrainingRow>,
     settings: DataConfig,
@@ -50,7 +52,10 @@ pub struct QueryIndex {
 impl TrainData {
     /// Reads the data of a configuration, keeps `eval.heldout` rows aside and builds the pools.
     pub fn open(config: &TrainConfig) -> Result<Self> {
-        let set = TrainingSet::open(&config.data.path)?;
+        let set = match &config.data.rows {
+            Some(rows) => TrainingSet::open_rows(&config.data.path, rows)?,
+            None => TrainingSet::open(&config.data.path)?,
+        };
         let heldout = if config.eval.data.is_some() {
             0
         } else {
@@ -69,21 +74,11 @@ impl TrainData {
         rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         let heldout = hold_out(&mut rows, heldout)?;
         let set = TrainingSet { rows, corpus };
-        let bm25 = Bm25Params {
-            k1: settings.bm25_k1,
-            b: settings.bm25_b,
-            language: settings.language,
+        let pools = if settings.pool.is_embedding() {
+            Vec::new()
+        } else {
+            dream_ir::pools::candidate_pools(&set, &settings.pool_settings(seed))?
         };
-        let pools = dream_ir::pools::candidate_pools(
-            &set,
-            &PoolSettings {
-                source: settings.pool,
-                k: settings.candidates,
-                known_passage: settings.known_passage,
-                seed,
-                bm25,
-            },
-        )?;
         Ok(Self {
             set,
             pools,
@@ -93,14 +88,43 @@ impl TrainData {
         })
     }
 
-    /// The prompts of step number `step` (from 0) with `batch_size` queries.
-    pub fn step(&self, step: u64, batch_size: usize) -> Vec<GroupIndex> {
+    /// Whether candidates are searched while training.
+    pub fn is_searched(&self) -> bool {
+        self.settings.pool.is_embedding()
+    }
+
+    /// How pools are built.
+    pub fn pool_settings(&self) -> PoolSettings {
+        self.settings.pool_settings(self.seed)
+    }
+
+    /// The prompts of step number `step` (from 0) with `batch_size` queries. `searched` has their rows'
+    /// candidates where those are searched while training.
+    pub fn step(
+        &self,
+        step: u64,
+        batch_size: usize,
+        searched: Option<&Searched>,
+    ) -> Vec<GroupIndex> {
+        self.drawn(step..step + 1, batch_size)
+            .chunks(self.settings.queries_per_pool)
+            .map(|rows| self.group(rows, searched))
+            .collect()
+    }
+
+    /// The rows of some steps.
+    pub fn rows_of(&self, steps: Range<u64>, batch_size: usize) -> BTreeSet<usize> {
+        let drawn = self.drawn(steps, batch_size).into_iter();
+        drawn.map(|(_, row)| row).collect()
+    }
+
+    /// Epochs and rows of some steps, in their order.
+    fn drawn(&self, steps: Range<u64>, batch_size: usize) -> Vec<(u64, usize)> {
         let n = self.set.rows.len() as u64;
-        let first = step * batch_size as u64;
         let mut order: Vec<usize> = Vec::new();
         let mut epoch = u64::MAX;
         let mut rows = Vec::with_capacity(batch_size);
-        for place in first..first + batch_size as u64 {
+        for place in steps.start * batch_size as u64..steps.end * batch_size as u64 {
             if epoch != place / n {
                 epoch = place / n;
                 order = (0..n as usize).collect();
@@ -110,16 +134,15 @@ impl TrainData {
             }
             rows.push((epoch, order[(place % n) as usize]));
         }
-        rows.chunks(self.settings.queries_per_pool)
-            .map(|rows| self.group(rows))
-            .collect()
+        rows
     }
 
-    fn group(&self, rows: &[(u64, usize)]) -> GroupIndex {
+    fn group(&self, rows: &[(u64, usize)], searched: Option<&Searched>) -> GroupIndex {
         let (epoch, first_row) = rows[0];
         let k = self.settings.candidates;
         let mut documents: Vec<usize> = Vec::with_capacity(k);
-        let ranked: Vec<Vec<usize>> = rows.iter().map(|(_, row)| self.ranked(*row)).collect();
+        let ranked = rows.iter().map(|(_, row)| self.ranked(*row, searched));
+        let ranked: Vec<Vec<usize>> = ranked.collect();
         // Best candidates of every query first, then second best, until the prompt is full.
         'fill: for rank in 0..k {
             for candidates in &ranked {
@@ -176,8 +199,11 @@ impl TrainData {
 
     /// A row's candidates best first; a known passage that was put in stands first, so that sharing
     /// a prompt does not cut it off.
-    fn ranked(&self, row: usize) -> Vec<usize> {
-        let pool = &self.pools[row];
+    fn ranked(&self, row: usize, searched: Option<&Searched>) -> Vec<usize> {
+        let pool = match searched {
+            Some(searched) => &searched.pool(row, self),
+            None => &self.pools[row],
+        };
         let mut ranked = pool.documents.clone();
         if self.settings.known_passage == KnownPassage::Include
             && let Some(first) = pool.positives.first()
@@ -300,6 +326,7 @@ mod tests {
             target: "t".into(),
             positive_ids: vec![format!("d{i}"), format!("d{}", (i + 1) % 20)],
             candidate_ids: Vec::new(),
+            candidate_scores: Vec::new(),
             candidates: Vec::new(),
         };
         let corpus = Corpus::new((0..20).map(document)).unwrap();

@@ -3,9 +3,10 @@
 use super::config::TrainConfig;
 use super::data::TrainData;
 use crate::retriever::adapter::Provenance;
+use dream_ir::PoolSource;
 use std::path::PathBuf;
 
-/// Digest of all texts and ids of the training data.
+/// Digest of all texts and ids of the training data, and of candidates that are given.
 pub(super) fn data_digest(data: &TrainData) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut feed = |text: &str| {
@@ -20,6 +21,12 @@ pub(super) fn data_digest(data: &TrainData) -> String {
     for row in data.set.rows.iter().chain(&data.heldout) {
         for text in [&row.id, &row.query, &row.target] {
             feed(text);
+        }
+    }
+    // What else pools follow from is among texts and settings.
+    if data.pool_settings().source == PoolSource::AsGiven {
+        for document in data.pools.iter().flat_map(|pool| &pool.documents) {
+            feed(&data.set.corpus.documents()[*document].id);
         }
     }
     hasher.finalize().to_hex().to_string()

@@ -10,6 +10,7 @@ pub mod objective;
 pub mod observer;
 mod parameters;
 pub mod run_folder;
+pub mod searched;
 pub mod starter;
 pub mod step;
 pub mod trainer;

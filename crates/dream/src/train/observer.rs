@@ -1,6 +1,6 @@
 //! What a run tells whoever started it, and how it may be stopped.
 
-use crate::report::metrics::{EvalRecord, StepRecord};
+use crate::report::metrics::{EvalRecord, RefreshRecord, StepRecord};
 use std::path::Path;
 
 /// What a training tells whoever runs it.
@@ -27,6 +27,15 @@ pub enum Event<'a> {
     },
     /// An evaluation is done.
     Evaluated(&'a EvalRecord),
+    /// A search of candidates moves on.
+    Searching {
+        /// Documents embedded.
+        done: usize,
+        /// Documents in all.
+        total: usize,
+    },
+    /// Candidates were searched.
+    Searched(&'a RefreshRecord),
     /// A checkpoint is whole.
     Saved(&'a Path),
 }

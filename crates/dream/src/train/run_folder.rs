@@ -103,6 +103,14 @@ impl RunFolder {
                 }
                 self.events.flush()
             }
+            Event::Searched(record) => {
+                let refresh = &record.refresh;
+                if let Some(share) = refresh.with_known_passage {
+                    let tag = "train/pools_with_known_passage";
+                    self.events.scalar(tag, record.step, share as f32)?;
+                }
+                self.events.flush()
+            }
             _ => Ok(()),
         }
     }

@@ -4,6 +4,8 @@
 //! State is a function of the configuration's seed and the step's number, plus what a checkpoint
 //! holds, so a run that stops after a step and resumes computes the same bits as one that does not.
 
+mod refresh;
+
 use super::checkpoint::{self, Adapters, State};
 use super::config::{TEMPERATURE_RANGE, TrainConfig};
 use super::data::TrainData;
@@ -13,6 +15,7 @@ use super::lock::{METRICS, RunLock};
 use super::objective::Objective;
 use super::observer::{Event, Observer, Outcome};
 use super::parameters::{self, Rates};
+use super::searched::Searched;
 use super::step::{self, StepInput, StepResult};
 use super::tuned::{Tuned, TunedModel};
 use crate::model::Model;
@@ -21,6 +24,7 @@ use crate::report::metrics::{EvalRecord, MetricsWriter, Record, StepRecord, Timi
 use crate::retriever::adapter::{AdapterFolder, Provenance, RetrieverFile};
 use crate::retriever::{Retriever, Standardize};
 use crate::{Error, Result};
+use dream_ir::{Bm25, PoolSource};
 use dream_nn::ops::lora::mix;
 use dream_nn::optim::{AdamW, AdamWConfig, Parameter, clip_grad_norm};
 use std::sync::Arc;
@@ -44,6 +48,10 @@ pub struct Trainer<'a> {
     provenance: Provenance,
     metrics: MetricsWriter,
     eval: Option<EvalSets<'a>>,
+    /// Candidates of the steps to come, where they are searched while training.
+    searched: Option<Searched>,
+    /// The words of the corpus, for hybrid candidates.
+    words: Option<Bm25>,
     _lock: RunLock,
     started: Instant,
 }
@@ -123,8 +131,7 @@ impl<'a> Trainer<'a> {
             version: provenance.version.clone(),
         };
         let mut log_temperature = config.objective.temperature.ln();
-        let mut moments = None;
-        let mut llm_adapter = None;
+        let (mut moments, mut llm_adapter, mut searched) = (None, None, None);
         if let Some(found) = resumed {
             if found.state.fingerprint != fingerprint {
                 return Err(Error::Invalid(format!(
@@ -143,6 +150,7 @@ impl<'a> Trainer<'a> {
                 found.second_moments,
             ));
             state = found.state;
+            searched = found.searched;
         } else if retriever.config.standardize != Standardize::None {
             retriever.standardizer = Some(parameters::standardizer(
                 &retriever,
@@ -178,8 +186,14 @@ impl<'a> Trainer<'a> {
         } else {
             MetricsWriter::create(&metrics_path)?
         };
-        Ok(Self {
+        let pools = data.pool_settings();
+        let words = (pools.source == PoolSource::Hybrid)
+            .then(|| Bm25::of_corpus(&data.set.corpus, pools.bm25))
+            .transpose()?;
+        let mut trainer = Self {
             eval,
+            searched: None,
+            words,
             _lock: lock,
             config,
             data,
@@ -196,7 +210,9 @@ impl<'a> Trainer<'a> {
             provenance,
             metrics,
             started: Instant::now(),
-        })
+        };
+        trainer.resume_searched(searched)?;
+        Ok(trainer)
     }
 
     /// The retriever as it is now.
@@ -246,14 +262,18 @@ impl<'a> Trainer<'a> {
             if go_on && self.is_evaluation_due() {
                 go_on = self.evaluate(observer)?;
             }
+            if go_on && self.is_search_due() {
+                go_on = self.search(observer)?;
+            }
             if !go_on || self.step == steps {
                 break;
             }
             go_on = self.one_step(observer)?;
             let save_every = self.config.training.save_every;
-            // Before an evaluation too: it takes long, and must not cost steps if it is stopped.
+            // Before evaluations and searches too: they take long, and must not cost steps if they are stopped.
             let due = (save_every > 0 && self.step.is_multiple_of(save_every))
-                || self.is_evaluation_due();
+                || self.is_evaluation_due()
+                || self.is_search_due();
             if due || !go_on || self.step == steps {
                 go_on &= self.save(observer)?;
             }
@@ -289,7 +309,9 @@ impl<'a> Trainer<'a> {
         let began = Instant::now();
         let tokens_before = self.objective.llm_tokens();
         let batch_size = self.config.training.batch_size;
-        let groups = self.data.step(self.step, batch_size);
+        let groups = self
+            .data
+            .step(self.step, batch_size, self.searched.as_ref());
         let dropout_seed = mix(self.config.seed ^ mix(self.step + 1));
         let StepResult {
             loss,
@@ -385,6 +407,7 @@ impl<'a> Trainer<'a> {
             timing: Timing {
                 wall_secs: self.wall(),
                 tokens_per_sec: Some(llm_tokens as f64 / began.elapsed().as_secs_f64()),
+                ..Timing::default()
             },
         };
         let record = Record::Step(record);
@@ -420,7 +443,7 @@ impl<'a> Trainer<'a> {
                 eval,
                 timing: Timing {
                     wall_secs: self.wall(),
-                    tokens_per_sec: None,
+                    ..Timing::default()
                 },
             };
             self.metrics.write(&Record::Eval(record.clone()))?;
@@ -449,6 +472,7 @@ impl<'a> Trainer<'a> {
             &state,
             self.log_temperature,
             &optimizers,
+            self.searched_to_save(),
         )?;
         Ok(observer.event(&Event::Saved(&place)))
     }

@@ -9,14 +9,16 @@ use dream::model::Model;
 use dream::model::lora::LoraAdapter;
 use dream::prompt::Template;
 use dream::report::metrics::{Record, read_metrics};
+use dream::retriever::adapter::AdapterFolder;
 use dream::retriever::standardize::Affine;
 use dream::retriever::{Pooling, Retriever, RetrieverConfig, Standardize, Standardizer};
 use dream::train::objective::{Dream, InfoNce, Objective, QueryLoss, Request, WeightedSum};
+use dream::train::searched::Searched;
 use dream::train::step::StepInput;
 use dream::train::{
     Event, Observer, Outcome, Setup, TrainConfig, TrainData, Trainer, checkpoint, step,
 };
-use dream_ir::{Corpus, Document, TrainingRow, TrainingSet};
+use dream_ir::{Corpus, Document, KnownPassage, PoolSource, TrainingRow, TrainingSet};
 use dream_nn::Dtype;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ fn set() -> TrainingSet {
         target: format!("{}", i * 5 % 12),
         positive_ids: vec![format!("d{i}")],
         candidate_ids: Vec::new(),
+        candidate_scores: Vec::new(),
         candidates: Vec::new(),
     });
     let corpus = Corpus::new(documents).expect("a corpus");
@@ -131,7 +134,7 @@ fn gradients_of_a_whole_step_equal_differences_with_and_without_gradient_caching
                 adapter: Some(adapter),
                 standardizer: standardized.then_some(standardizer),
             };
-            let groups = data.step(0, 4);
+            let groups = data.step(0, 4, None);
             let compute = |retriever: &Retriever, chunk_tokens: usize, tau: f32| {
                 step::compute(StepInput {
                     retriever,
@@ -225,13 +228,20 @@ fn run(output: &Path, stop_at: u64, resume: bool, extra: &str) -> Outcome {
 }
 
 fn run_with(output: &Path, observer: &mut dyn Observer, resume: bool, extra: &str) -> Outcome {
+    run_config(&config(output, "dream", extra), observer, resume).expect("a run")
+}
+
+fn run_config(
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+    resume: bool,
+) -> dream::Result<Outcome> {
     let model = tiny();
     let template = Template::question_answer();
-    let config = config(output, "dream", extra);
     let data = TrainData::new(set(), &config.data, 2, config.seed).expect("data");
-    let dream = objective(&model, &config, &template);
+    let dream = objective(&model, config, &template);
     let setup = Setup {
-        config: &config,
+        config,
         data: &data,
         eval_data: None,
         objective: &dream,
@@ -239,10 +249,7 @@ fn run_with(output: &Path, observer: &mut dyn Observer, resume: bool, extra: &st
         llm: Some(&model),
         resume,
     };
-    Trainer::new(setup)
-        .expect("a trainer")
-        .run(observer)
-        .expect("a run")
+    Trainer::new(setup)?.run(observer)
 }
 
 fn lines(output: &Path) -> Vec<Record> {
@@ -279,6 +286,181 @@ fn resumes_to_the_same_bits(extra: &str, file: &str) {
     for file in ["adapter_model.safetensors", "optimizer.safetensors", file] {
         let read = |run: &Path| std::fs::read(newest(run).join(file)).expect("a checkpoint file");
         assert!(read(whole.path()) == read(parts.path()), "{file} differs");
+    }
+}
+
+/// Candidates searched with the retriever that is trained, anew after some steps.
+fn searching(output: &Path, pool: PoolSource, refresh_every: u64) -> TrainConfig {
+    let mut config = config(output, "dream", "");
+    config.data.pool = pool;
+    config.data.known_passage = KnownPassage::AsFound;
+    config.data.refresh_every = refresh_every;
+    config.optimizer.lr = 0.02;
+    config.check().expect("a configuration");
+    config
+}
+
+#[test]
+fn searched_candidates_resume_to_the_same_bits_wherever_the_run_stops() {
+    /// Stops in the nth search.
+    struct StopSearch(u32);
+    impl Observer for StopSearch {
+        fn event(&mut self, event: &Event<'_>) -> bool {
+            self.0 -= u32::from(matches!(event, Event::Searching { .. }));
+            self.0 > 0
+        }
+    }
+    let newest = |run: &Path, file: &str| {
+        let all = checkpoint::list(run).expect("checkpoints");
+        std::fs::read(all[all.len() - 1].join(file)).expect("a checkpoint file")
+    };
+    // Stops in a period, at its end, in the first step of the next.
+    for (pool, every, searches, stops) in [
+        (PoolSource::Dense, 4, &[0, 4, 8][..], &[2, 4, 5][..]),
+        (PoolSource::Hybrid, 3, &[0, 3, 6, 9], &[5]),
+        (PoolSource::Dense, 0, &[0], &[5]),
+    ] {
+        let whole = tempfile::tempdir().expect("a folder");
+        let config = |output: &Path| searching(output, pool, every);
+        let ran = run_config(&config(whole.path()), &mut StopAt(u64::MAX), false);
+        assert_eq!(ran.expect("a run"), Outcome::Finished);
+        let wanted = lines(whole.path());
+        let of_searches = wanted.iter().filter(|r| matches!(r, Record::Refresh(_)));
+        let steps: Vec<u64> = of_searches.map(Record::step).collect();
+        assert_eq!(steps, searches);
+        let goes_on = |observer: &mut dyn Observer| {
+            let parts = tempfile::tempdir().expect("a folder");
+            let config = config(parts.path());
+            let stopped = run_config(&config, observer, false).expect("a run");
+            assert_eq!(stopped, Outcome::Stopped);
+            let finished = run_config(&config, &mut StopAt(u64::MAX), true).expect("a run");
+            assert_eq!(finished, Outcome::Finished);
+            assert_eq!(lines(parts.path()), wanted);
+            for file in ["adapter_model.safetensors", "optimizer.safetensors"] {
+                let same = newest(whole.path(), file) == newest(parts.path(), file);
+                assert!(same, "{file} differs");
+            }
+        };
+        for stop in stops {
+            goes_on(&mut StopAt(*stop));
+        }
+        // A search is at least two events.
+        for nth in [1, 3] {
+            if nth < 2 * searches.len() as u32 {
+                goes_on(&mut StopSearch(nth));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_period_has_the_candidates_of_the_retriever_at_its_start_and_of_no_other_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = searching(folder.path(), PoolSource::Dense, 4);
+    run_config(&config, &mut StopAt(5), false).expect("a run");
+    let data = TrainData::new(set(), &config.data, 2, config.seed).expect("data");
+    let places = checkpoint::list(folder.path()).expect("checkpoints");
+    assert!(places[0].ends_with("step-000004") && places[1].ends_with("step-000005"));
+    let saved = std::fs::read(places[1].join("candidates.json")).expect("candidates");
+    let saved: Searched = serde_json::from_slice(&saved).expect("candidates");
+    assert!(
+        !places[0].join("candidates.json").exists(),
+        "of a period that is over"
+    );
+    let model = tiny();
+    let at = |place: &Path| {
+        let adapter = AdapterFolder::read(place, &model.decoder.config).expect("an adapter");
+        let retriever = Retriever {
+            model: Arc::clone(&model),
+            config: config.retriever.encoding.clone(),
+            adapter: Some(adapter.adapter),
+            standardizer: None,
+        };
+        let rows = data.rows_of(4..8, config.training.batch_size);
+        Searched::search(&data, 4, &rows, (&retriever, None), &mut |_, _| true).expect("found")
+    };
+    assert_eq!(saved, at(&places[0]));
+    // Four rows a step, of six in all.
+    assert_eq!(data.rows_of(0..1, 4).len(), 4);
+    assert_eq!(saved.len(), data.rows_of(4..8, 4).len());
+    // Damaged candidates are refused.
+    let path = places[1].join("candidates.json");
+    for bad in [
+        r#"{"step":4,"documents":{"0":[99]}}"#,
+        r#"{"step":4,"documents":{}}"#,
+        "{",
+    ] {
+        std::fs::write(&path, bad).expect("writable");
+        let resumed = run_config(&config, &mut StopAt(u64::MAX), true);
+        let message = resumed.err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(
+            message.contains("no usable candidates of row") || message.contains("candidates.json"),
+            "{message}"
+        );
+    }
+    std::fs::remove_file(&path).expect("it is there");
+    let resumed = run_config(&config, &mut StopAt(u64::MAX), true);
+    let message = resumed.err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(message.contains("step 5 lacks the candidates"), "{message}");
+}
+
+#[test]
+fn every_pool_is_a_configuration_and_what_would_do_nothing_is_refused() {
+    let parse = |data: &str| {
+        let text = toml::to_string(&config(Path::new("run"), "infonce", "")).expect("a text");
+        let text = text.replacen("pool = \"bm25\"", data, 1);
+        TrainConfig::parse(&text, Path::new("test.toml"))
+    };
+    for pool in PoolSource::ALL {
+        let config = parse(&format!("pool = \"{pool}\"")).expect("a configuration");
+        assert_eq!(config.data.pool, pool);
+        if pool == PoolSource::AsGiven || pool.is_embedding() {
+            continue;
+        }
+        let data = TrainData::new(set(), &config.data, 2, 3).expect("data");
+        let groups = data.step(0, 4, None);
+        assert!(
+            groups.iter().all(|group| group.documents.len() == 4),
+            "{pool}"
+        );
+    }
+    let filtered =
+        parse("pool = \"dense\"\nrefresh_every = 5\nfilters = { ranks = \"2-9\", margin = 0.95 }");
+    let filtered = filtered.expect("a configuration");
+    assert_eq!(filtered.data.pool_settings(0).depth(1), 9);
+    // What is written is read back, and nothing is written where nothing was said.
+    let text = toml::to_string(&filtered).expect("a text");
+    assert_eq!(
+        TrainConfig::parse(&text, Path::new("again")).expect("the same"),
+        filtered
+    );
+    let plain =
+        toml::to_string(&parse("pool = \"bm25\"").expect("a configuration")).expect("a text");
+    assert!(
+        !plain.contains("refresh_every") && !plain.contains("filters"),
+        "{plain}"
+    );
+    for (data, part) in [
+        (
+            "pool = \"bm25\"\nrefresh_every = 5",
+            "pool = \"dense\" or \"hybrid\"",
+        ),
+        (
+            "pool = \"in-batch\"\nfilters = { margin = 0.9 }",
+            "neither ranks nor scores",
+        ),
+        ("pool = \"bm25\"\ndepth = 3", "depth of at least 4, not 3"),
+        (
+            "pool = \"bm25\"\nfilters = { ranks = \"9-2\" }",
+            "ranks count from 1",
+        ),
+        (
+            "pool = \"bm25\"\nfilters = { rank = \"1-9\" }",
+            "unknown field",
+        ),
+    ] {
+        let message = parse(data).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(message.contains(part), "{data}: {message}");
     }
 }
 
@@ -481,7 +663,7 @@ fn known_passages_that_are_excluded_are_hidden_where_another_query_brought_them(
     config.data.candidates = 8;
     config.data.queries_per_pool = 4;
     let data = TrainData::new(set(), &config.data, 2, 3).expect("data");
-    let groups = data.step(0, 4);
+    let groups = data.step(0, 4, None);
     let hidden: usize = groups[0].queries.iter().map(|q| q.hidden.len()).sum();
     assert!(hidden > 0, "the case does not occur: {groups:?}");
     for query in &groups[0].queries {
@@ -492,7 +674,7 @@ fn known_passages_that_are_excluded_are_hidden_where_another_query_brought_them(
             assert_eq!(is_known, query.hidden.contains(&place));
         }
     }
-    let batch = data.batch(&data.step(0, 6));
+    let batch = data.batch(&data.step(0, 6, None));
     let mut documents = batch.documents.clone();
     documents.sort_unstable();
     documents.dedup();

@@ -11,7 +11,7 @@ use crate::lexical::{Bm25Args, FusionArgs};
 use crate::load::{RetrieverArgs, load_retriever};
 use crate::output::{Output, check_place, print_json, print_lines};
 use anyhow::Result;
-use dream::evaluate::{CHUNK_TEXTS, encode, to_run};
+use dream::evaluate::{CHUNK_TEXTS, HYBRID_DEPTH, encode, to_run};
 use dream::index::kinds::{Exact, VectorIndex as _, recall};
 use dream::index::{Encoder, Index};
 use dream::retriever::Role;
@@ -23,9 +23,6 @@ use dream_nn::Matrix;
 use serde::Serialize;
 use std::io::BufReader;
 use std::path::PathBuf;
-
-/// Documents of each half of a hybrid search, at least.
-const HYBRID_DEPTH: usize = 100;
 
 const USAGE: &str = "dream search [OPTIONS] --model <PATH|NAME> --index <DIR>
        dream search [OPTIONS] --model <PATH|NAME> --via <ENGINE|URL>

@@ -227,6 +227,7 @@ impl Conversion {
             target,
             positive_ids,
             candidate_ids,
+            candidate_scores: Vec::new(),
             candidates: Vec::new(),
         })
     }

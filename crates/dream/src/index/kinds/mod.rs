@@ -3,17 +3,19 @@
 //!
 //! | kind | first | then |
 //! |---|---|---|
-//! | [`Exact`] | all inner products | |
+//! | [`Exact`], [`InMemory`] | all inner products | |
 //! | [`Approximate`] | a walk through a graph of neighbours (HNSW) | |
 //! | [`TwoStage`] | bits or 8-bit integers of all documents | inner products of the best few with what is stored |
 
 mod approximate;
 mod exact;
+mod in_memory;
 mod two_stage;
 mod vectors;
 
 pub use approximate::{Approximate, GraphSettings};
 pub use exact::Exact;
+pub use in_memory::InMemory;
 pub use two_stage::{FirstStage, TwoStage};
 pub use vectors::Vectors;
 

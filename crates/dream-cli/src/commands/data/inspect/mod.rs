@@ -17,7 +17,7 @@ use dream::tokenizer::Tokenizer;
 use dream::train::TrainConfig;
 use dream_ir::analyzer::words;
 use dream_ir::inspect::{inspect, inspect_pools};
-use dream_ir::{Bm25Params, KnownPassage, Pool, PoolSettings, PoolSource, TrainingSet};
+use dream_ir::{Pool, PoolSettings, PoolSource, TrainingSet};
 use report::Report;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -155,13 +155,7 @@ fn recipe(args: &Args) -> Result<Recipe> {
     let mut recipe = match path {
         Some(path) => configured(&path)?,
         None => Recipe {
-            pools: PoolSettings {
-                source: PoolSource::Bm25,
-                k: 8,
-                known_passage: KnownPassage::AsFound,
-                seed: 0,
-                bm25: Bm25Params::default(),
-            },
+            pools: PoolSettings::new(PoolSource::Bm25, 8),
             limits: PromptLimits {
                 document_tokens: 256,
                 question_tokens: 64,
@@ -179,18 +173,7 @@ fn configured(path: &Path) -> Result<Recipe> {
     let text =
         String::from_utf8(bytes).map_err(|_| usage(format!("{} is not UTF-8", path.display())))?;
     let config = TrainConfig::parse(&text, path)?;
-    let data = &config.data;
-    let pools = PoolSettings {
-        source: data.pool,
-        k: data.candidates,
-        known_passage: data.known_passage,
-        seed: config.seed,
-        bm25: Bm25Params {
-            k1: data.bm25_k1,
-            b: data.bm25_b,
-            language: data.language,
-        },
-    };
+    let pools = config.data.pool_settings(config.seed);
     let llm = config.llm.as_ref();
     let llm = llm.ok_or_else(|| usage(format!("{} has no [llm] table", path.display())))?;
     Ok(Recipe {
