@@ -16,4 +16,5 @@ pub mod trainer;
 pub use config::TrainConfig;
 pub use data::TrainData;
 pub use observer::{Event, Observer, Outcome};
+pub use parameters::untrained;
 pub use trainer::{Setup, Trainer};

@@ -7,7 +7,7 @@
 use super::checkpoint::{self, State};
 use super::config::{TEMPERATURE_RANGE, TrainConfig};
 use super::data::TrainData;
-use super::evaluation::{EvalSet, EvalSets};
+use super::evaluation::{EvalSet, EvalSets, Measured};
 use super::identity::{data_digest, fingerprint};
 use super::lock::{METRICS, RunLock};
 use super::objective::Objective;
@@ -15,7 +15,6 @@ use super::observer::{Event, Observer, Outcome};
 use super::parameters;
 use super::step::{self, StepResult};
 use crate::model::Model;
-use crate::model::lora::LoraAdapter;
 use crate::report::metrics::{EvalRecord, MetricsWriter, Record, StepRecord, Timing};
 use crate::retriever::adapter::{AdapterFolder, Provenance, RetrieverFile};
 use crate::retriever::{Retriever, Standardize};
@@ -41,6 +40,7 @@ pub struct Trainer<'a> {
     provenance: Provenance,
     metrics: MetricsWriter,
     eval: Option<EvalSets<'a>>,
+    measured: Vec<Measured>,
     _lock: RunLock,
     started: Instant,
 }
@@ -75,19 +75,7 @@ impl<'a> Trainer<'a> {
             base,
             resume,
         } = setup;
-        let adapter = LoraAdapter::new(
-            config.retriever.lora.clone(),
-            &base.decoder.config,
-            mix(config.seed),
-        )?;
-        let encoding = config.retriever.encoding.clone();
-        let mut retriever = Retriever {
-            model: base,
-            config: encoding,
-            adapter: Some(adapter),
-            standardizer: None,
-        };
-        retriever.check()?;
+        let mut retriever = parameters::start(config, base)?;
         let provenance = Provenance {
             base_model: config.retriever.model.clone(),
             base_model_digest: retriever.model.digest.clone(),
@@ -132,13 +120,8 @@ impl<'a> Trainer<'a> {
                 found.second_moments,
             ));
             state = found.state;
-        } else if retriever.config.standardize != Standardize::None {
-            retriever.standardizer = Some(parameters::standardizer(
-                &retriever,
-                data,
-                config.retriever.standardize_texts,
-                config.seed,
-            )?);
+        } else {
+            parameters::standardize(&mut retriever, config, data)?;
         }
         let lengths = parameters::lengths(&mut retriever);
         let adamw = AdamWConfig {
@@ -163,6 +146,7 @@ impl<'a> Trainer<'a> {
         };
         Ok(Self {
             eval,
+            measured: Vec::new(),
             _lock: lock,
             config,
             data,
@@ -199,6 +183,11 @@ impl<'a> Trainer<'a> {
     /// What is evaluated, if anything is.
     pub fn eval_set(&self) -> Option<&EvalSet<'a>> {
         self.eval.as_ref().map(|sets| &sets.whole)
+    }
+
+    /// What the last evaluation of this process measured, query by query.
+    pub fn measured(&self) -> &[Measured] {
+        &self.measured
     }
 
     /// The temperature as it is now.
@@ -277,6 +266,7 @@ impl<'a> Trainer<'a> {
             d_log_temperature,
             weight_entropy,
             weight_on_positive,
+            retriever_tokens,
         } = step::compute(
             &self.retriever,
             self.objective,
@@ -349,6 +339,7 @@ impl<'a> Trainer<'a> {
             weight_on_positive,
             tau: f64::from(self.temperature()),
             llm_tokens,
+            retriever_tokens: Some(retriever_tokens),
             timing: Timing {
                 wall_secs: self.wall(),
                 tokens_per_sec: Some(llm_tokens as f64 / began.elapsed().as_secs_f64()),
@@ -381,10 +372,10 @@ impl<'a> Trainer<'a> {
             other => other?,
         };
         let mut go_on = true;
-        for eval in measured {
+        for measured in &measured {
             let record = EvalRecord {
                 step: self.step,
-                eval,
+                eval: measured.means(),
                 timing: Timing {
                     wall_secs: self.wall(),
                     tokens_per_sec: None,
@@ -393,6 +384,7 @@ impl<'a> Trainer<'a> {
             self.metrics.write(&Record::Eval(record.clone()))?;
             go_on &= observer.event(&Event::Evaluated(&record));
         }
+        self.measured = measured;
         Ok(go_on)
     }
 
