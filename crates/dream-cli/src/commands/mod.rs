@@ -5,6 +5,7 @@ mod compare;
 mod embed;
 mod encode;
 mod eval;
+mod experiment;
 mod explain;
 mod fuse;
 mod heads;
@@ -12,6 +13,7 @@ mod index;
 mod leaderboard;
 mod models;
 mod quickstart;
+mod reproduce;
 mod search;
 mod tasks;
 pub mod train;
@@ -35,6 +37,8 @@ pub enum Command {
     Heads(heads::Args),
     Explain(explain::Args),
     Train(train::Args),
+    Experiment(experiment::Args),
+    Reproduce(reproduce::Args),
     Models(models::Args),
     Bench(bench::Args),
 }
@@ -56,6 +60,8 @@ impl Command {
             Self::Heads(args) => heads::run(args, app),
             Self::Explain(args) => explain::run(args, app),
             Self::Train(args) => train::run(args, app),
+            Self::Experiment(args) => experiment::run(args, app),
+            Self::Reproduce(args) => reproduce::run(args, app),
             Self::Models(args) => models::run(args, app),
             Self::Bench(args) => bench::run(args, app),
         }

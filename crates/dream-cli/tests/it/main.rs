@@ -5,6 +5,7 @@ mod bench;
 mod compare;
 mod embed;
 mod eval;
+mod experiment;
 mod explain;
 #[path = "../../../dream-stores/tests/it/fake.rs"]
 mod fake;
