@@ -7,6 +7,7 @@ mod commands;
 mod datasets;
 mod env;
 mod errors;
+mod experiment;
 #[cfg(test)]
 mod fake_hub;
 mod hub;
@@ -16,6 +17,7 @@ mod lexical;
 mod load;
 mod logging;
 mod measuring;
+mod memory;
 mod models;
 mod output;
 mod progress;

@@ -6,6 +6,7 @@ use crate::commands::train::figure;
 use crate::interrupt;
 use crate::progress::{Progress, Unit};
 use anyhow::Result;
+use dream::experiment::Spent;
 use dream::heads::detect::{self, DetectSettings, detect, packer, probes};
 use dream::heads::{HeadList, Selector};
 use dream::llm::InjectionConfig;
@@ -14,13 +15,13 @@ use dream::report::html::Fact;
 use dream::report::metrics::{Record, read_metrics};
 use dream::report::svg::Reference;
 use dream::train::config::{LlmConfig, TrainConfig};
-use dream::train::evaluation::EvalSet;
+use dream::train::evaluation::{EvalSet, Measured};
 use dream::train::objective::{self, LanguageModel};
 use dream::train::run_folder::{ADAPTER, HEADS, ReportParts, RunFolder, explain_row};
 use dream::train::{Event, Observer, Outcome, Setup, TrainData, Trainer, checkpoint};
 use dream_ir::beir::Dataset;
 use dream_ir::{Bm25, Bm25Params, Document, Hit, Measure, Run, TrainingRow, TrainingSet, evaluate};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,6 +49,34 @@ pub struct Training<'a> {
     pub config_path: Option<&'a Path>,
     /// Rows that the report explains; held-out (else training) rows if there are none.
     pub examples: &'a [TrainingRow],
+    /// Heads to use instead of the configuration's, or of finding some.
+    pub heads: Option<HeadList>,
+    /// Where to stop before the last step.
+    pub stop: Option<Stop>,
+}
+
+/// A place to stop at before the last step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stop {
+    /// After so many steps, to see what a step takes; nothing is measured, explained or reported.
+    Probe {
+        /// Steps to take.
+        steps: u64,
+    },
+    /// When the language model has read so many tokens.
+    LlmTokens(u64),
+    /// After so many seconds of training, evaluations left out.
+    Seconds(u64),
+}
+
+impl Stop {
+    fn is_reached(self, spent: &Spent) -> bool {
+        match self {
+            Self::Probe { steps } => spent.steps >= steps,
+            Self::LlmTokens(tokens) => spent.llm_tokens >= tokens,
+            Self::Seconds(secs) => spent.training_secs >= secs as f64,
+        }
+    }
 }
 
 /// Says that prompts hold fewer documents than asked for.
@@ -60,7 +89,7 @@ pub fn warn_of_small_corpus(setting: &str, asked: usize, documents: usize) {
 }
 
 /// What a training came to; the JSON of `dream train --json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct TrainingResult {
     /// Steps taken in all.
     pub steps: u64,
@@ -78,6 +107,9 @@ pub struct TrainingResult {
     pub adapter: PathBuf,
     /// The page about the run.
     pub report: PathBuf,
+    /// What the evaluation after the last step measured, query by query.
+    #[serde(skip)]
+    pub measured: Vec<Measured>,
 }
 
 impl Training<'_> {
@@ -124,15 +156,30 @@ impl Training<'_> {
         if let Some(list) = &list {
             folder.write_heads(list)?;
         }
-        let mut watcher = Watcher::new(folder, app);
+        let mut watcher = Watcher::new(folder, self.stop, app)?;
         let outcome = trainer.run(&mut watcher)?;
+        let is_spent = watcher.is_spent();
         let folder = watcher.finish()?;
-        if outcome == Outcome::Stopped {
+        if outcome == Outcome::Stopped && !is_spent {
             let at = trainer.step();
-            tracing::warn!("stopped after step {at}; go on with --resume");
+            tracing::warn!("stopped after step {at}; a resumed run goes on from there");
             return Err(dream::Error::Stopped.into());
         }
-        let bm25 = match trainer.eval_set() {
+        let mut result = TrainingResult {
+            steps: trainer.step(),
+            wall_secs: trainer.wall_secs(),
+            bm25: None,
+            before: None,
+            after: None,
+            heads: selected.as_ref().map(ToString::to_string),
+            adapter: config.output.join(ADAPTER),
+            report: config.output.join("report.html"),
+            measured: Vec::new(),
+        };
+        if matches!(self.stop, Some(Stop::Probe { .. })) {
+            return Ok(result);
+        }
+        result.bm25 = match trainer.eval_set() {
             Some(set) => Some(self.bm25(set)?),
             None => None,
         };
@@ -146,8 +193,12 @@ impl Training<'_> {
                 _ => None,
             })
             .collect();
-        let before = ndcg.first().copied().filter(|_| config.eval.at_start);
-        let after = ndcg.last().copied();
+        result.before = ndcg.first().copied().filter(|_| config.eval.at_start);
+        // A run that was stopped before its last step has no evaluation after it.
+        if outcome == Outcome::Finished {
+            result.after = ndcg.last().copied();
+            result.measured = trainer.measured().to_vec();
+        }
         let mut explanations = Vec::new();
         if let (Some(LanguageModel { model, packer }), Some(injection)) =
             (&language_model, &injection)
@@ -169,21 +220,11 @@ impl Training<'_> {
                 }
             }
         }
-        let result = TrainingResult {
-            steps: config.training.steps,
-            wall_secs: trainer.wall_secs(),
-            bm25,
-            before,
-            after,
-            heads: selected.as_ref().map(ToString::to_string),
-            adapter: config.output.join(ADAPTER),
-            report: config.output.join("report.html"),
-        };
         let parts = ReportParts {
             title: format!("Training run {}", config.output.display()),
             intro: intro(config),
             heads: list.as_ref(),
-            references: bm25.map(reference).into_iter().collect(),
+            references: result.bm25.map(reference).into_iter().collect(),
             facts: facts(&result),
             explanations,
             commands: self.commands(),
@@ -196,6 +237,9 @@ impl Training<'_> {
     fn heads(&self, model: &Model, llm: &LlmConfig, app: &App) -> Result<HeadList> {
         let output = &self.config.output;
         let stored = output.join(HEADS);
+        if let Some(heads) = &self.heads {
+            return Ok(heads.clone());
+        }
         // Without a checkpoint nothing depends on them yet.
         if self.resume && stored.exists() && !checkpoint::list(output)?.is_empty() {
             return Ok(HeadList::read(&stored)?);
@@ -203,22 +247,7 @@ impl Training<'_> {
         if let Some(text) = &llm.heads {
             return Ok(HeadList::parse_or_read(text)?);
         }
-        if llm.detect.selector == Selector::Random {
-            let DetectSettings { count, seed, .. } = llm.detect;
-            return Ok(detect::random_heads(model, count, seed)?);
-        }
-        let packer = packer(model, &llm.template, llm.limits());
-        let set = &self.data.set;
-        let wanted = llm.detect.candidates;
-        warn_of_small_corpus("llm.detect.candidates", wanted, set.corpus.len());
-        let probes = probes(set, &llm.detect)?;
-        let mut progress = Progress::new("scoring heads", Unit::Of("prompts"), app);
-        let total = probes.len() as u64;
-        let list = detect(model, &packer, &probes, &llm.detect, |done| {
-            progress.update(done as u64, total);
-            !interrupt::requested()
-        })?;
-        progress.finish();
+        let list = find_heads(model, llm, &self.data.set, app)?;
         tracing::info!("selected heads {}", list.selection()?);
         Ok(list)
     }
@@ -298,6 +327,31 @@ impl Training<'_> {
     }
 }
 
+/// Scores all heads on some rows as the configuration says.
+pub fn find_heads(
+    model: &Model,
+    llm: &LlmConfig,
+    set: &TrainingSet,
+    app: &App,
+) -> Result<HeadList> {
+    if llm.detect.selector == Selector::Random {
+        let DetectSettings { count, seed, .. } = llm.detect;
+        return Ok(detect::random_heads(model, count, seed)?);
+    }
+    let packer = packer(model, &llm.template, llm.limits());
+    let wanted = llm.detect.candidates;
+    warn_of_small_corpus("llm.detect.candidates", wanted, set.corpus.len());
+    let probes = probes(set, &llm.detect)?;
+    let mut progress = Progress::new("scoring heads", Unit::Of("prompts"), app);
+    let total = probes.len() as u64;
+    let list = detect(model, &packer, &probes, &llm.detect, |done| {
+        progress.update(done as u64, total);
+        !interrupt::requested()
+    })?;
+    progress.finish();
+    Ok(list)
+}
+
 fn reference(bm25: f64) -> Reference {
     Reference {
         label: "BM25".into(),
@@ -353,20 +407,31 @@ struct Watcher<'a> {
     away: Option<Progress>,
     away_since: Option<Instant>,
     total_steps: u64,
+    stop: Option<Stop>,
+    spent: Spent,
     failed: Option<dream::Error>,
 }
 
 impl<'a> Watcher<'a> {
-    fn new(folder: RunFolder, app: &'a App) -> Self {
-        Self {
+    /// Watches a run that starts, or goes on after what its metrics say.
+    fn new(folder: RunFolder, stop: Option<Stop>, app: &'a App) -> Result<Self> {
+        let spent = Spent::of(&read_metrics(&folder.path().join("metrics.jsonl"))?);
+        Ok(Self {
             folder,
             app,
+            stop,
+            spent,
             steps: None,
             away: None,
             away_since: None,
             total_steps: 0,
             failed: None,
-        }
+        })
+    }
+
+    /// Whether the run has come to the place to stop at.
+    fn is_spent(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.is_reached(&self.spent))
     }
 
     /// Work other than steps moves on.
@@ -419,6 +484,7 @@ impl Observer for Watcher<'_> {
                 self.steps = Some(progress);
             }
             Event::Step(record) => {
+                self.spent.add(&Record::Step((*record).clone()));
                 if let Some(progress) = &mut self.steps {
                     let positive = record
                         .weight_on_positive
@@ -453,6 +519,7 @@ impl Observer for Watcher<'_> {
                 );
             }
             Event::Evaluated(record) => {
+                self.spent.add(&Record::Eval((*record).clone()));
                 self.come_back();
                 let measures: Vec<String> = record
                     .eval
@@ -470,6 +537,6 @@ impl Observer for Watcher<'_> {
             Event::Saved(place) => tracing::debug!("saved {}", place.display()),
             _ => {}
         }
-        !interrupt::requested()
+        !self.is_spent() && !interrupt::requested()
     }
 }

@@ -67,6 +67,7 @@ fn made_up_records(rng: &mut ChaCha8Rng) -> Vec<Record> {
             weight_on_positive: Some(0.1 + 0.5 * progress + noise(0.15)),
             tau: 0.05,
             llm_tokens: 24_000,
+            retriever_tokens: Some(19_000),
             timing: Timing {
                 wall_secs: 1.7 * step as f64,
                 tokens_per_sec: Some(14_100.0),
@@ -384,6 +385,7 @@ fn odd_charts(rng: &mut ChaCha8Rng) -> html::Section {
             label: label.into(),
             value,
             emphasis,
+            interval: None,
         })
         .to_vec(),
     };
@@ -395,6 +397,7 @@ fn odd_charts(rng: &mut ChaCha8Rng) -> html::Section {
                 label: label.into(),
                 value,
                 emphasis: false,
+                interval: None,
             })
             .to_vec(),
     };

@@ -6,6 +6,7 @@ mod data;
 mod embed;
 mod encode;
 mod eval;
+mod experiment;
 mod explain;
 mod fuse;
 mod heads;
@@ -15,6 +16,7 @@ mod mine;
 mod models;
 mod objectives;
 mod quickstart;
+mod reproduce;
 mod search;
 mod tasks;
 pub mod train;
@@ -41,6 +43,8 @@ pub enum Command {
     Mine(mine::Args),
     Train(train::Args),
     Objectives(objectives::Args),
+    Experiment(experiment::Args),
+    Reproduce(reproduce::Args),
     Models(models::Args),
     Bench(bench::Args),
 }
@@ -65,6 +69,8 @@ impl Command {
             Self::Mine(args) => mine::run(args, app),
             Self::Train(args) => train::run(args, app),
             Self::Objectives(args) => objectives::run(args, app),
+            Self::Experiment(args) => experiment::run(args, app),
+            Self::Reproduce(args) => reproduce::run(args, app),
             Self::Models(args) => models::run(args, app),
             Self::Bench(args) => bench::run(args, app),
         }

@@ -103,6 +103,8 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         resume: args.resume,
         config_path: None,
         examples: &examples,
+        heads: None,
+        stop: None,
     };
     let result = training.run(app)?;
     if app.json {

@@ -76,6 +76,8 @@ pub fn run(args: &Args, app: &App) -> Result<()> {
         resume: args.resume,
         config_path: Some(&args.config),
         examples: &[],
+        heads: None,
+        stop: None,
     };
     let result = training.run(app)?;
     print(&result, app)

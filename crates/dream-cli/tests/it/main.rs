@@ -6,6 +6,7 @@ mod compare;
 mod data;
 mod embed;
 mod eval;
+mod experiment;
 mod explain;
 #[path = "../../../dream-stores/tests/it/fake.rs"]
 mod fake;

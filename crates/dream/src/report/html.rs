@@ -199,7 +199,9 @@ fn put_paragraphs(html: &mut String, text: &str, class: &str) {
 
 fn put_table(html: &mut String, headers: &[String], rows: &[Vec<String>], caption: &str) {
     let is_number = |cell: &String| {
-        let cell = cell.trim().trim_end_matches('%').replace('−', "-");
+        // Groups of three digits may have blanks between them.
+        let cell: String = cell.split_whitespace().collect();
+        let cell = cell.trim_end_matches('%').replace('−', "-");
         cell.is_empty() || cell == "-" || cell == "–" || cell.parse::<f64>().is_ok()
     };
     let numeric = |column: usize| {
@@ -300,6 +302,7 @@ mod tests {
             rows: vec![
                 vec!["BM25".into(), "0.71".into()],
                 vec!["random".into(), "–".into()],
+                vec!["tokens".into(), "22\u{a0}379".into()],
             ],
             caption: String::new(),
         });

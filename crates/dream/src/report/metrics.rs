@@ -53,6 +53,9 @@ pub struct StepRecord {
     pub tau: f64,
     /// Tokens the LLM read in this step.
     pub llm_tokens: u64,
+    /// Tokens the retriever read in this step, each text once; runs of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retriever_tokens: Option<u64>,
     /// The clock's part.
     #[serde(default)]
     pub timing: Timing,
@@ -271,6 +274,7 @@ mod tests {
             weight_on_positive: (step != 2).then_some(0.25),
             tau: 0.05,
             llm_tokens: 4096,
+            retriever_tokens: Some(2048),
             timing: Timing {
                 wall_secs: 1.5 * step as f64,
                 tokens_per_sec: Some(2048.0),

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 /// Appends formatted text.
-fn push(out: &mut String, text: fmt::Arguments<'_>) {
+pub(crate) fn push(out: &mut String, text: fmt::Arguments<'_>) {
     out.write_fmt(text)
         .expect("a string takes any text. This is a bug.");
 }

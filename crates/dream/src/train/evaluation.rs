@@ -27,6 +27,26 @@ pub struct EvalSet<'a> {
     pub qrels: Qrels,
 }
 
+/// What a set was worth, query by query.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Name of the set in the metrics.
+    pub set: String,
+    /// nDCG@10, R@100 and RR@10.
+    pub evaluation: dream_ir::Evaluation,
+}
+
+impl Measured {
+    /// The means alone.
+    pub fn means(&self) -> Evaluation {
+        let scores = self.evaluation.scores.iter();
+        Evaluation {
+            name: self.set.clone(),
+            measures: scores.map(|s| (s.measure.to_string(), s.mean)).collect(),
+        }
+    }
+}
+
 /// The whole set, and the smaller one searched while training, if the configuration asks for one.
 #[derive(Debug)]
 pub(super) struct EvalSets<'a> {
@@ -46,9 +66,7 @@ impl<'a> EvalSets<'a> {
             let name = folder.map_or("eval".into(), |name| name.to_string_lossy().into_owned());
             let whole = EvalSet {
                 name,
-                documents: dataset.corpus.documents().iter().collect(),
-                queries: pairs(&dataset.queries),
-                qrels: dataset.qrels.clone(),
+                ..EvalSet::of_dataset("eval", dataset)
             };
             return Ok(Some(Self { whole, quick: None }));
         }
@@ -56,8 +74,10 @@ impl<'a> EvalSets<'a> {
             return Ok(None);
         }
         let limit = config.eval.documents;
-        let quick = (limit > 0).then(|| heldout(data, limit)).transpose()?;
-        let whole = heldout(data, 0)?;
+        let quick = (limit > 0)
+            .then(|| EvalSet::heldout(data, limit))
+            .transpose()?;
+        let whole = EvalSet::heldout(data, 0)?;
         Ok(Some(Self { whole, quick }))
     }
 
@@ -70,7 +90,7 @@ impl<'a> EvalSets<'a> {
         retriever: &Retriever,
         all: bool,
         progress: &mut Progress,
-    ) -> Result<Vec<Evaluation>> {
+    ) -> Result<Vec<Measured>> {
         let quick = self.quick.as_ref();
         let searched = quick.filter(|_| !all).unwrap_or(&self.whole);
         // Ranking everything lets the smaller set's figure be read off the same embeddings.
@@ -91,35 +111,51 @@ impl<'a> EvalSets<'a> {
     }
 }
 
-impl EvalSet<'_> {
-    fn measure(&self, run: &Run) -> Result<Evaluation> {
-        let evaluation = dream_ir::evaluate(&self.qrels, run, &DEFAULT_MEASURES)?;
-        let measures = evaluation
-            .scores
-            .iter()
-            .map(|s| (s.measure.to_string(), s.mean))
-            .collect();
-        Ok(Evaluation {
-            name: self.name.clone(),
-            measures,
+impl<'a> EvalSet<'a> {
+    /// A BEIR set.
+    pub fn of_dataset(name: &str, dataset: &'a Dataset) -> Self {
+        Self {
+            name: name.into(),
+            documents: dataset.corpus.documents().iter().collect(),
+            queries: pairs(&dataset.queries),
+            qrels: dataset.qrels.clone(),
+        }
+    }
+
+    /// The held-out rows with all documents (`limit` 0) or fewer.
+    ///
+    /// # Errors
+    /// A row's judgements cannot be.
+    pub fn heldout(data: &'a TrainData, limit: usize) -> Result<Self> {
+        let (documents, queries, qrels) = data.heldout_set(limit)?;
+        let name = if limit == 0 {
+            "heldout".into()
+        } else {
+            format!("heldout-{limit}")
+        };
+        Ok(Self {
+            name,
+            documents,
+            queries: pairs(&queries),
+            qrels,
         })
     }
-}
 
-/// The held-out rows with all documents (`limit` 0) or fewer.
-fn heldout(data: &TrainData, limit: usize) -> Result<EvalSet<'_>> {
-    let (documents, queries, qrels) = data.heldout_set(limit)?;
-    let name = if limit == 0 {
-        "heldout".into()
-    } else {
-        format!("heldout-{limit}")
-    };
-    Ok(EvalSet {
-        name,
-        documents,
-        queries: pairs(&queries),
-        qrels,
-    })
+    /// Ranks the documents with a retriever and measures the ranking.
+    ///
+    /// # Errors
+    /// See [`rank`].
+    pub fn evaluate(&self, retriever: &Retriever, progress: &mut Progress) -> Result<Measured> {
+        let run = rank(retriever, &self.documents, &self.queries, DEPTH, progress)?;
+        self.measure(&run)
+    }
+
+    fn measure(&self, run: &Run) -> Result<Measured> {
+        Ok(Measured {
+            set: self.name.clone(),
+            evaluation: dream_ir::evaluate(&self.qrels, run, &DEFAULT_MEASURES)?,
+        })
+    }
 }
 
 fn pairs(queries: &[Query]) -> Vec<(String, String)> {

@@ -19,4 +19,5 @@ mod tuned;
 pub use config::TrainConfig;
 pub use data::TrainData;
 pub use observer::{Event, Observer, Outcome};
+pub use parameters::untrained;
 pub use trainer::{Setup, Trainer};

@@ -3,12 +3,15 @@
 use super::config::TrainConfig;
 use super::data::TrainData;
 use crate::Result;
+use crate::model::Model;
+use crate::model::lora::LoraAdapter;
 use crate::retriever::standardize::Affine;
 use crate::retriever::{Retriever, Role, Standardize, Standardizer};
 use dream_nn::ops::lora::mix;
 use rand::SeedableRng;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// Everything that is trained, in the order of its gradients.
 pub(super) fn trainable(retriever: &mut Retriever) -> Vec<&mut [f32]> {
@@ -36,8 +39,48 @@ pub(super) fn decayed(retriever: &Retriever) -> usize {
         .map_or(0, |adapter| adapter.parameters().len())
 }
 
+/// The retriever before any training, without its standardising layer.
+pub(super) fn start(config: &TrainConfig, base: Arc<Model>) -> Result<Retriever> {
+    let adapter = LoraAdapter::new(
+        config.retriever.lora.clone(),
+        &base.decoder.config,
+        mix(config.seed),
+    )?;
+    let retriever = Retriever {
+        model: base,
+        config: config.retriever.encoding.clone(),
+        adapter: Some(adapter),
+        standardizer: None,
+    };
+    retriever.check()?;
+    Ok(retriever)
+}
+
+/// Gives a retriever its standardising layer, if its settings ask for one.
+pub(super) fn standardize(
+    retriever: &mut Retriever,
+    config: &TrainConfig,
+    data: &TrainData,
+) -> Result<()> {
+    if retriever.config.standardize != Standardize::None {
+        let texts = config.retriever.standardize_texts;
+        retriever.standardizer = Some(standardizer(retriever, data, texts, config.seed)?);
+    }
+    Ok(())
+}
+
+/// The retriever that a configuration starts from.
+///
+/// # Errors
+/// The configuration does not suit the model, or a text cannot be tokenised.
+pub fn untrained(config: &TrainConfig, data: &TrainData, base: Arc<Model>) -> Result<Retriever> {
+    let mut retriever = start(config, base)?;
+    standardize(&mut retriever, config, data)?;
+    Ok(retriever)
+}
+
 /// The standardising layer from the statistics of unlabelled training queries and documents.
-pub(super) fn standardizer(
+fn standardizer(
     retriever: &Retriever,
     data: &TrainData,
     texts: usize,

@@ -31,6 +31,8 @@ pub struct StepResult {
     pub weight_entropy: f64,
     /// Mean weight on known passages, over queries that have one in the pool.
     pub weight_on_positive: Option<f64>,
+    /// Tokens of the step's texts, each text once.
+    pub retriever_tokens: u64,
 }
 
 /// What a step is made of.
@@ -240,6 +242,7 @@ impl Step<'_> {
             d_log_temperature: 0.0,
             weight_entropy: 0.0,
             weight_on_positive: None,
+            retriever_tokens: texts.iter().map(|text| text.ids.len() as u64).sum(),
         };
         let mut on_positives = Vec::new();
         let prompts = groups.iter().enumerate();

@@ -9,7 +9,7 @@ mod refresh;
 use super::checkpoint::{self, Adapters, State};
 use super::config::{TEMPERATURE_RANGE, TrainConfig};
 use super::data::TrainData;
-use super::evaluation::{EvalSet, EvalSets};
+use super::evaluation::{EvalSet, EvalSets, Measured};
 use super::identity::{data_digest, fingerprint};
 use super::lock::{METRICS, RunLock};
 use super::objective::Objective;
@@ -19,7 +19,6 @@ use super::searched::Searched;
 use super::step::{self, StepInput, StepResult};
 use super::tuned::{Tuned, TunedModel};
 use crate::model::Model;
-use crate::model::lora::LoraAdapter;
 use crate::report::metrics::{EvalRecord, MetricsWriter, Record, StepRecord, Timing};
 use crate::retriever::adapter::{AdapterFolder, Provenance, RetrieverFile};
 use crate::retriever::{Retriever, Standardize};
@@ -52,6 +51,7 @@ pub struct Trainer<'a> {
     searched: Option<Searched>,
     /// The words of the corpus, for hybrid candidates.
     words: Option<Bm25>,
+    measured: Vec<Measured>,
     _lock: RunLock,
     started: Instant,
 }
@@ -89,19 +89,7 @@ impl<'a> Trainer<'a> {
             llm,
             resume,
         } = setup;
-        let adapter = LoraAdapter::new(
-            config.retriever.lora.clone(),
-            &base.decoder.config,
-            mix(config.seed),
-        )?;
-        let encoding = config.retriever.encoding.clone();
-        let mut retriever = Retriever {
-            model: base,
-            config: encoding,
-            adapter: Some(adapter),
-            standardizer: None,
-        };
-        retriever.check()?;
+        let mut retriever = parameters::start(config, base)?;
         let provenance = Provenance {
             base_model: config.retriever.model.clone(),
             base_model_digest: retriever.model.digest.clone(),
@@ -151,13 +139,8 @@ impl<'a> Trainer<'a> {
             ));
             state = found.state;
             searched = found.searched;
-        } else if retriever.config.standardize != Standardize::None {
-            retriever.standardizer = Some(parameters::standardizer(
-                &retriever,
-                data,
-                config.retriever.standardize_texts,
-                config.seed,
-            )?);
+        } else {
+            parameters::standardize(&mut retriever, config, data)?;
         }
         let lengths = parameters::lengths(&mut retriever);
         let adamw = AdamWConfig {
@@ -194,6 +177,7 @@ impl<'a> Trainer<'a> {
             eval,
             searched: None,
             words,
+            measured: Vec::new(),
             _lock: lock,
             config,
             data,
@@ -233,6 +217,11 @@ impl<'a> Trainer<'a> {
     /// What is evaluated, if anything is.
     pub fn eval_set(&self) -> Option<&EvalSet<'a>> {
         self.eval.as_ref().map(|sets| &sets.whole)
+    }
+
+    /// What the last evaluation of this process measured, query by query.
+    pub fn measured(&self) -> &[Measured] {
+        &self.measured
     }
 
     /// The temperature as it is now.
@@ -320,6 +309,7 @@ impl<'a> Trainer<'a> {
             d_log_temperature,
             weight_entropy,
             weight_on_positive,
+            retriever_tokens,
         } = step::compute(StepInput {
             retriever: &self.retriever,
             llm_adapter: self.tuned.as_ref().map(Tuned::adapter),
@@ -404,6 +394,7 @@ impl<'a> Trainer<'a> {
             weight_on_positive,
             tau: f64::from(self.temperature()),
             llm_tokens,
+            retriever_tokens: Some(retriever_tokens),
             timing: Timing {
                 wall_secs: self.wall(),
                 tokens_per_sec: Some(llm_tokens as f64 / began.elapsed().as_secs_f64()),
@@ -437,10 +428,10 @@ impl<'a> Trainer<'a> {
             other => other?,
         };
         let mut go_on = true;
-        for eval in measured {
+        for measured in &measured {
             let record = EvalRecord {
                 step: self.step,
-                eval,
+                eval: measured.means(),
                 timing: Timing {
                     wall_secs: self.wall(),
                     ..Timing::default()
@@ -449,6 +440,7 @@ impl<'a> Trainer<'a> {
             self.metrics.write(&Record::Eval(record.clone()))?;
             go_on &= observer.event(&Event::Evaluated(&record));
         }
+        self.measured = measured;
         Ok(go_on)
     }
 

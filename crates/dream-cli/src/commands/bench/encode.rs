@@ -1,10 +1,11 @@
 //! `dream bench encode`: texts to embeddings.
 
-use super::{median, peak_rss_mib, time};
+use super::{median, time};
 use crate::cli::App;
 use crate::commands::encode::corpus_file;
 use crate::errors::usage;
 use crate::load::{RetrieverArgs, load_retriever, retriever_on};
+use crate::memory::peak_rss_mib;
 use crate::output::{print_json, print_lines};
 use anyhow::Result;
 use dream::bench::encode_operations;

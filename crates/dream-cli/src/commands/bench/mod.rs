@@ -62,11 +62,3 @@ fn time(repeats: usize, mut run: impl FnMut() -> Result<()>) -> Result<Vec<f64>>
 fn median(sorted: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
-
-/// The most memory this process ever had resident, MiB; 0 where the system does not say.
-fn peak_rss_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
-}

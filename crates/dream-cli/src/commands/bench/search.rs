@@ -1,10 +1,11 @@
 //! `dream bench search`: search over vectors on disk, random or given ones, exact or otherwise.
 
 use super::vectors::{RawVectors, random};
-use super::{median, peak_rss_mib, time};
+use super::{median, time};
 use crate::cli::App;
 use crate::errors::usage;
 use crate::kinds::{Built, KindArgs};
+use crate::memory::peak_rss_mib;
 use crate::output::{print_json, print_lines};
 use crate::progress::{Progress, Unit};
 use anyhow::{Context as _, Result};

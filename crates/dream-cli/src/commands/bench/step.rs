@@ -1,8 +1,9 @@
 //! `dream bench step`: one training step on random tokens.
 
-use super::{median, peak_rss_mib, time};
+use super::{median, time};
 use crate::cli::App;
 use crate::load::{load_llm, share_model};
+use crate::memory::peak_rss_mib;
 use crate::output::{print_json, print_lines};
 use anyhow::Result;
 use dream::bench::{StepBench, StepShape};

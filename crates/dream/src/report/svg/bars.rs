@@ -26,6 +26,9 @@ pub struct Bar {
     /// Drawn in the strong colour; the others in grey. If none is, all are strong.
     #[serde(default)]
     pub emphasis: bool,
+    /// Ends of an interval around the value, drawn as a thin line.
+    #[serde(default)]
+    pub interval: Option<[f64; 2]>,
 }
 
 impl BarChart {
@@ -57,7 +60,14 @@ impl BarChart {
         } else {
             MARGIN
         } + if negative { value_px } else { 0.0 };
-        let values = self.bars.iter().map(|bar| bar.value).chain([0.0]);
+        let ends = |bar: &Bar| {
+            [
+                Some(bar.value),
+                bar.interval.map(|i| i[0]),
+                bar.interval.map(|i| i[1]),
+            ]
+        };
+        let values = self.bars.iter().flat_map(ends).flatten().chain([0.0]);
         let scale = Scale::snug(values, (left, width - MARGIN - value_px), 5.0);
         let zero = scale.place(0.0).unwrap_or(left);
         let top = canvas.bottom;
@@ -78,7 +88,7 @@ impl BarChart {
             };
             let end = scale.place(bar.value).unwrap_or(zero);
             canvas.put(&format!(r#"<g class="{color}">"#));
-            let hover = format!("{}: {}", bar.label, format_value(bar.value));
+            let hover = format!("{}: {}", bar.label, in_words(bar));
             let size = [(end - zero).abs().max(1.0), 18.0];
             canvas.rect(
                 "dc-mark",
@@ -87,10 +97,19 @@ impl BarChart {
                 &hover,
             );
             canvas.put("</g>");
+            let range = bar.interval.map(|ends| ends.map(|x| scale.place(x)));
+            let (mut low, mut high) = (end, end);
+            if let Some([Some(from), Some(to)]) = range {
+                let y = canvas.bottom + 12.0;
+                for class in ["dc-range dc-rangegap", "dc-range"] {
+                    canvas.line(class, [from, y], [to, y]);
+                }
+                (low, high) = (end.min(from), end.max(to));
+            }
             let (x, anchor) = if end < zero {
-                (end - 6.0, Anchor::End)
+                (low - 6.0, Anchor::End)
             } else {
-                (end + 6.0, Anchor::Start)
+                (high + 6.0, Anchor::Start)
             };
             let class = if bar.emphasis { "dc-strong" } else { "" };
             canvas.text(
@@ -108,7 +127,7 @@ impl BarChart {
         let words = self
             .bars
             .iter()
-            .map(|bar| format!("{}: {}.", bar.label, format_value(bar.value)));
+            .map(|bar| format!("{}: {}.", bar.label, in_words(bar)));
         let description = format!(
             "{}. {}",
             self.value_label,
@@ -116,6 +135,14 @@ impl BarChart {
         );
         canvas.finish(&self.title, &description)
     }
+}
+
+/// The value, and the interval if there is one.
+fn in_words(bar: &Bar) -> String {
+    let value = format_value(bar.value);
+    bar.interval.map_or(value.clone(), |[low, high]| {
+        format!("{value}, {} to {}", format_value(low), format_value(high))
+    })
 }
 
 #[cfg(test)]
@@ -127,6 +154,7 @@ mod tests {
             label: "BM25".into(),
             value,
             emphasis: false,
+            interval: None,
         };
         BarChart {
             bars: values.iter().map(bar).collect(),
@@ -141,6 +169,15 @@ mod tests {
             assert!(svg.contains(value), "{value} missing in {svg}");
         }
         assert!(!svg.contains("NaN"));
+    }
+
+    #[test]
+    fn an_interval_is_drawn_within_the_chart_and_said_in_words() {
+        let mut chart = chart(&[0.5, 0.6]);
+        chart.bars[0].interval = Some([0.4, 0.9]);
+        let svg = chart.draw(760.0);
+        assert_eq!(svg.matches("class=\"dc-range\"").count(), 1);
+        assert!(svg.contains("BM25: 0.500, 0.400 to 0.900."), "{svg}");
     }
 
     #[test]

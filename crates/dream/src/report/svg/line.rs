@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::curve::draw_series;
 use super::scale::{Scale, format_value};
 use super::{
-    Anchor, BOLD, Canvas, FONT_SIZE, LINE_HEIGHT, MARGIN, N_SERIES_COLORS, push, text_width,
+    Anchor, BOLD, Canvas, DASHES, FONT_SIZE, LINE_HEIGHT, MARGIN, N_SERIES_COLORS, push, text_width,
 };
 
 /// A chart of curves; values that are not finite are gaps.
@@ -102,8 +102,7 @@ impl LineChart {
         self.axes(&mut canvas, &plot);
         self.reference_lines(&mut canvas, &plot);
         for (idx, series) in self.series.iter().enumerate() {
-            let color = format!("dc-s{}", idx % N_SERIES_COLORS);
-            draw_series(&mut canvas, &plot, series, &color);
+            draw_series(&mut canvas, &plot, series, &classes(idx));
         }
         self.reference_labels(&mut canvas, &plot);
         canvas.bottom = plot.bottom + 2.0 * LINE_HEIGHT + 2.0;
@@ -183,7 +182,7 @@ impl LineChart {
             x += entry_width;
         };
         for (idx, series) in self.series.iter().enumerate() {
-            entry(&format!("dc-s{}", idx % N_SERIES_COLORS), &series.name);
+            entry(&classes(idx), &series.name);
         }
         if smoothed {
             entry("dc-s0 dc-raw", "thin: before smoothing");
@@ -331,6 +330,12 @@ impl LineChart {
     }
 }
 
+/// Colour and dashes of a series.
+fn classes(idx: usize) -> String {
+    let dashes = DASHES[idx / N_SERIES_COLORS % DASHES.len()];
+    format!("dc-s{}{dashes}", idx % N_SERIES_COLORS)
+}
+
 fn reference_label(reference: &Reference) -> String {
     format!("{} {}", reference.label, format_value(reference.value))
 }
@@ -375,6 +380,12 @@ mod tests {
         points[54_321].1 = 9.0;
         let svg = chart(points).draw(760.0);
         assert!(svg.len() < 60_000, "{} bytes", svg.len());
+    }
+
+    #[test]
+    fn series_with_the_same_colour_have_other_dashes() {
+        let classes: Vec<String> = (0..18).map(classes).collect();
+        assert!((1..18).all(|i| !classes[..i].contains(&classes[i])));
     }
 
     #[test]

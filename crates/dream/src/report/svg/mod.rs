@@ -62,8 +62,10 @@ const BOLD: f64 = 1.08;
 const LINE_HEIGHT: f64 = 18.0;
 /// Empty border of a drawing.
 const MARGIN: f64 = 14.0;
-/// Colours of series, told apart also by lightness; more series start over.
+/// Colours of series, told apart also by lightness; more series start over with other dashes.
 const N_SERIES_COLORS: usize = 6;
+/// Classes of the lines' dashes, which change where the colours start over.
+const DASHES: [&str; 3] = ["", " dc-dash", " dc-dots"];
 
 /// The rules of all drawings. Class names start with `dc`, because the rules of a drawing inside a
 /// page apply to the whole page. `h0` to `h15` are the heat scale, low to high: steps of equal
@@ -78,6 +80,8 @@ font-variant-numeric:tabular-nums;max-width:100%;height:auto;color-scheme:light 
 .dc .dc-ref{stroke:#59636e;stroke-width:1.5;stroke-dasharray:6 4}\
 .dc .dc-line{fill:none;stroke:currentColor;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}\
 .dc .dc-faint{fill:none;stroke:currentColor;stroke-width:1;stroke-opacity:.35;stroke-linejoin:round}\
+.dc .dc-dash .dc-line{stroke-dasharray:7 4}.dc .dc-dots .dc-line{stroke-dasharray:1.5 5}\
+.dc .dc-range{stroke:#1f2328;stroke-width:1.6}.dc .dc-rangegap{stroke:#fff;stroke-width:4}\
 .dc .dc-mark{fill:currentColor}.dc .dc-ring{stroke:#fff;stroke-width:1.5}\
 .dc .dc-s0{color:#1f6fc4}.dc .dc-s1{color:#c2500a}.dc .dc-s2{color:#0f7d5c}.dc .dc-s3{color:#8a3ffc}\
 .dc .dc-s4{color:#b3246b}.dc .dc-s5{color:#6b6200}.dc .dc-s6{color:#9aa4af}\
@@ -89,6 +93,7 @@ font-variant-numeric:tabular-nums;max-width:100%;height:auto;color-scheme:light 
 @media (prefers-color-scheme:dark){\
 .dc text{fill:#e6e9ed}.dc .dc-muted{fill:#9aa5b1}.dc .dc-halo{stroke:#1a1e24}.dc .dc-surface{fill:#1a1e24}\
 .dc .dc-grid{stroke:#2d343c}.dc .dc-axis{stroke:#6b7682}.dc .dc-ref{stroke:#9aa5b1}.dc .dc-ring{stroke:#1a1e24}\
+.dc .dc-range{stroke:#e6e9ed}.dc .dc-rangegap{stroke:#1a1e24}\
 .dc .dc-s0{color:#64acff}.dc .dc-s1{color:#ff9455}.dc .dc-s2{color:#45c79b}.dc .dc-s3{color:#b99bff}\
 .dc .dc-s4{color:#ff7fb6}.dc .dc-s5{color:#cfc14a}.dc .dc-s6{color:#6b7682}\
 .dc .dc-pick{stroke:#ff5c33}.dc .dc-pickgap{stroke:#1a1e24}\
@@ -288,6 +293,7 @@ mod tests {
                     label: hostile.into(),
                     value: 1.0,
                     emphasis: true,
+                    interval: Some([0.5, 1.5]),
                 }],
             }),
         ];
